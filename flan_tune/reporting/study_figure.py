@@ -201,13 +201,19 @@ def _draw(figure: Figure, results: Results, found: Sequence[Mark]) -> Canvas:
             labels,
             title=figure.series if figure.series not in ('run', 'score') else None,
             loc='outside upper center',
-            ncols=min(len(labels), 4 if len(panels) == 1 else 6),
+            ncols=_columns(labels, width * count),
         )
     canvas.text(
         0.995, 0.005, _error_text(found), ha='right', va='bottom', fontsize=7, color='#555555'
     )
     canvas.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))
     return canvas
+
+
+def _columns(labels: Sequence[str], inches: float) -> int:
+    """How many names of a legend stand side by side: a character takes about 0.08 inches, a handle 0.6."""
+    widest = max(len(line) for label in labels for line in label.split('\n'))
+    return max(1, min(len(labels), int(inches / (0.6 + 0.08 * widest))))
 
 
 def _lines(

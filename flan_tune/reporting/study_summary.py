@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from flan_tune.reporting.study_table import write_whole
+from flan_tune.reporting.study_table import short, varied_axes, write_whole
 from flan_tune.studies.findings import RULE, Finding, Outcome
 from flan_tune.studies.results import Results
 
@@ -88,13 +88,14 @@ def _section(name: str, finding: Finding, outcome: Outcome) -> str:
 
 
 def _scores(results: Results) -> str:
-    axes = list(results.axes)
+    measured = results.measured()
+    axes = varied_axes(results, measured)
     rows = []
-    for row in results.measured():
-        error = '' if row['standard_error'] is None else f' ± {row["standard_error"]:.1f}'
+    for row in measured:
+        error = '' if row['standard_error'] is None else f' ± {short(row["standard_error"])}'
         labels = [str(row[name]) for name in ('run', *axes, 'score')]
         rows.append(
-            (*labels, f'{row["mean"]:.1f}{error}', str(row['n_seeds']), str(row['n_tasks']))
+            (*labels, f'{short(row["mean"])}{error}', str(row['n_seeds']), str(row['n_tasks']))
         )
     return table(('run', *axes, 'score', 'mean ± standard error', 'n seeds', 'n tasks'), rows)
 

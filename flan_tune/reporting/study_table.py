@@ -68,6 +68,16 @@ def write_whole(folder: str, name: str, text: str) -> None:
     part.replace(folder / name)
 
 
+def varied_axes(results: Results, measured: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the axes that a measured run lies on; others are those of runs without scores."""
+    return [axis for axis in results.axes if any(row[axis] for row in measured)]
+
+
+def short(number: float) -> str:
+    """Returns a score with one decimal, and a very large number such as FLOPs with its power of ten."""
+    return f'{number:.1f}' if abs(number) < 1e6 else f'{number:.2e}'
+
+
 def print_scores(
     title: str,
     results: Results,
@@ -79,15 +89,16 @@ def print_scores(
     console = _console(stream)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify='left')
     measured = results.measured()
-    for name in ('run', *results.axes, 'score'):
+    places = ('run', *varied_axes(results, measured), 'score')
+    for name in places:
         table.add_column(name, no_wrap=True)
     for name in ('mean', 'standard error', 'n seeds', 'n tasks'):
         table.add_column(name, justify='right', no_wrap=True)
     for row in measured:
-        error = '–' if row['standard_error'] is None else f'{row["standard_error"]:.1f}'
-        labels = (Text(str(row[name])) for name in ('run', *results.axes, 'score'))
+        error = '–' if row['standard_error'] is None else short(row['standard_error'])
+        labels = (Text(str(row[name])) for name in places)
         table.add_row(
-            *labels, f'{row["mean"]:.1f}', error, str(row['n_seeds']), str(row['n_tasks'])
+            *labels, short(row['mean']), error, str(row['n_seeds']), str(row['n_tasks'])
         )
     for label in results.missing:
         run, *place = label.split('/')

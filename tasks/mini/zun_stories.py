@@ -37,7 +37,9 @@ def _asked_in_zun(by_colour: bool, asked_whether: bool):
         steps = [f'{world.ZUN_OF[meant]} means {meant}.']
         if by_colour and thing in told:
             steps.append(f'The {thing} is {meant}.')
-        steps.append(f'{told[thing]} has the {thing}.' if thing in told else f'There is no {meant}.')
+        steps.append(
+            f'{told[thing]} has the {thing}.' if thing in told else f'There is no {meant}.'
+        )
         if asked_whether:
             answer, options = ('yes' if thing in told else 'no'), ['yes', 'no']
             steps.append(f'So {answer}.')
