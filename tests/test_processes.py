@@ -2,6 +2,8 @@
 
 import json
 import os
+import platform
+import resource
 import socket
 import subprocess
 import sys
@@ -84,3 +86,39 @@ def test_half_a_description_of_the_processes_is_refused(monkeypatch):
     monkeypatch.setenv('JAX_PROCESS_ID', '0')
     with pytest.raises(UserError, match='JAX_NUM_PROCESSES must be too'):
         processes.join_processes()
+
+
+ALLOCATE = """
+import resource
+
+import jax
+import numpy as np
+
+from flan_tune.partitioning import processes
+
+jax.config.update('jax_platforms', 'cpu')
+if {join}:
+    processes.join_processes()
+
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+np.ones(5_000_000)  # 40 MB: beyond what glibc takes from its arena of itself.
+before = faults()
+for _ in range(20):
+    np.ones(5_000_000)
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='mallopt is of glibc')
+def test_on_the_cpu_freed_memory_serves_the_next_step():
+    pages = 20 * 40_000_000 // resource.getpagesize()
+
+    def faults(join):
+        script = [sys.executable, '-c', ALLOCATE.format(join=join)]
+        return int(subprocess.run(script, check=True, capture_output=True, text=True).stdout)
+
+    assert faults(join=True) < pages / 10
