@@ -92,7 +92,6 @@ ALLOCATE = """
 import resource
 
 import jax
-import numpy as np
 
 from flan_tune.partitioning import processes
 
@@ -105,10 +104,10 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-np.ones(5_000_000)  # 40 MB: beyond what glibc takes from its arena of itself.
+b'x' * 40_000_000  # Beyond what glibc takes from its arena of itself.
 before = faults()
 for _ in range(20):
-    np.ones(5_000_000)
+    b'x' * 40_000_000
 print(faults() - before)
 """
 

@@ -97,9 +97,7 @@ def print_scores(
     for row in measured:
         error = '–' if row['standard_error'] is None else short(row['standard_error'])
         labels = (Text(str(row[name])) for name in places)
-        table.add_row(
-            *labels, short(row['mean']), error, str(row['n_seeds']), str(row['n_tasks'])
-        )
+        table.add_row(*labels, short(row['mean']), error, str(row['n_seeds']), str(row['n_tasks']))
     for label in results.missing:
         run, *place = label.split('/')
         table.add_row(run, Text(f'{"/".join(place)}: missing', style='magenta'))
