@@ -19,7 +19,7 @@ from flan_tune.studies.plans import Estimates, effort, job_plan
 from flan_tune.studies.processes import Launcher, interruptible
 from flan_tune.studies.results import Measure, Results, read_tables
 from flan_tune.studies.runner import Runner, chosen
-from flan_tune.studies.state import RunRecord, State, configure, refuse_changed
+from flan_tune.studies.state import RunRecord, State, configure, places, refuse_changed
 
 QUICK = 'quick'  # Where the runs of a quick study lie, below the folder of the study.
 
@@ -85,10 +85,10 @@ def study(
     search_path = _search_path()
     mine = chosen(jobs, only, shard)
     configured = {job.label: configure(job, search_path) for job in jobs}
-    places = {folder: 'STUDY_DIR'} | {job.folder: job.label for job in jobs}
+    names = places(folder, jobs)
     records: dict[str, RunRecord] = {}
     for job in jobs:
-        records[job.label] = RunRecord(job, configured[job.label], places, records)
+        records[job.label] = RunRecord(job, configured[job.label], names, records)
     plans = {job.label: job_plan(job, configured[job.label]) for job in jobs}
     states = {label: record.state() for label, record in records.items()}
     estimates = Estimates(jobs, plans)

@@ -60,11 +60,22 @@ def configure(job: Job, search_path: Sequence[str] = ()) -> Configuration:
         raise UserError(f'run {job.label} of the study: {error}') from None
 
 
+def places(folder: str, jobs: Sequence[Job]) -> dict[str, str]:
+    """Returns a name for each folder of a study: the same wherever it lies, and in all studies that share a run."""
+    inside = folder.rstrip('/') + '/'
+    return {folder: 'STUDY_DIR'} | {
+        job.folder: job.label
+        if job.folder.startswith(inside)
+        else f'shared/{epath.Path(job.folder).name}'
+        for job in jobs
+    }
+
+
 class RunRecord:
     """What a study knows of one of its runs, in the run's own folder.
 
-    A run is done if it ended well with the configuration that it would have now, and so did what it starts from. One that was started by hand with
-    the same command counts as well.
+    A run is done if it ended well with the configuration that it would have now, and so did what it starts from. One
+    that was started by hand with the same command counts as well.
 
     Attributes:
         folder: of the run.
@@ -75,14 +86,16 @@ class RunRecord:
         self,
         job: Job,
         configured: Configuration,
-        places: Mapping[str, str],
+        names: Mapping[str, str],
         records: Mapping[str, 'RunRecord'],
     ):
-        """`places` has a name for each folder of the study and its runs, `records` those of what the job needs."""
+        """`names` are those of `places`; `records` has those of what the job needs."""
         self.job = job
-        self._needs = {label: records[label].digest for label in job.needs}
+        self._needs = {
+            names[records[label].job.folder]: records[label].digest for label in job.needs
+        }
         self.folder = epath.Path(job.folder)
-        self._places = sorted(places.items(), key=lambda item: -len(item[0]))
+        self._names = sorted(names.items(), key=lambda item: -len(item[0]))
         self.configured = self._neutral(configured.operative())
 
     def state(self) -> State:
@@ -134,7 +147,7 @@ class RunRecord:
 
     def _neutral(self, text: str) -> str:
         text = _OWN_FOLDER.sub('', text)
-        for folder, name in self._places:
+        for folder, name in self._names:
             text = text.replace(folder, name)
         return text
 

@@ -17,7 +17,7 @@ from flan_tune.studies.plans import Estimates, JobPlan, effort
 from flan_tune.studies.processes import spawn
 from flan_tune.studies.results import Measure, read_tables
 from flan_tune.studies.runner import Runner, chosen
-from flan_tune.studies.state import RECORD, RunRecord, refuse_changed
+from flan_tune.studies.state import RECORD, RunRecord, places, refuse_changed
 
 from .made_up import score
 
@@ -72,11 +72,11 @@ class Study:
 
     def __init__(self, folder, runs=RUNS):
         self.jobs = Grid(str(folder), AXES, runs, [1, 2]).jobs()
-        places = {str(folder): 'STUDY'} | {job.folder: job.label for job in self.jobs}
+        names = places(str(folder), self.jobs)
         self.records = {}
         for job in self.jobs:
             configured = configuration.load('train', job.gin_files, job.bindings)
-            self.records[job.label] = RunRecord(job, configured, places, self.records)
+            self.records[job.label] = RunRecord(job, configured, names, self.records)
         self.said = []
 
     def run(self, launcher, jobs=None, **kwargs):
@@ -121,6 +121,24 @@ def test_a_job_that_fails_is_named_and_the_others_go_on(tmp_path):
     assert study.run(Program()) == {}
     assert study.states() == ['done'] * 5
     assert (tmp_path / LABELS[1] / 'log.txt').read_text().count('a line of the log') == 2
+
+
+def test_a_run_that_studies_share_may_have_another_label_in_each(tmp_path):
+    def runs(base, tuned):
+        return {
+            base: Run('train', SETTINGS, seeded=False, shared=str(tmp_path / 'cache/base')),
+            tuned: Run(
+                'train',
+                [*SETTINGS, f'INITIAL_CHECKPOINT_PATH=run:{base}'],
+                seeded=False,
+                shared=str(tmp_path / 'cache/tuned'),
+            ),
+        }
+
+    first, program = Study(tmp_path / 'first', runs('base', 'tuned')), Program()
+    assert first.run(program) == {} and len(program.started) == 2
+    second = Study(tmp_path / 'second', runs('pretrained', 'instructed'))
+    assert second.states() == ['done'] * 2
 
 
 def test_what_needs_a_job_that_failed_is_not_run(tmp_path):
