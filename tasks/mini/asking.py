@@ -7,7 +7,7 @@ from flan_tune.tasks.mini.questions import FACTS, about
 from flan_tune.tasks.mini.selecting import POSITIONS
 
 # Each fact is held out for one position and trained with the others, each position with most facts.
-_HELD_OUT = {
+HELD_OUT = {
     ('last', 'colour'),
     ('first', 'place'),
     ('second', 'kind'),
@@ -41,7 +41,7 @@ def _asked(fact: str, position: str) -> MiniTask:
         name=f'{fact}_of_{position}',
         make=make,
         templates=about(asked.templates, f'the {position} {asked.noun}'),
-        held_out=(position, fact) in _HELD_OUT,
+        held_out=(position, fact) in HELD_OUT,
     )
 
 

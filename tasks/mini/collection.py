@@ -19,6 +19,7 @@ from flan_tune.tasks.mini import (
     reasoning,
     searching,
     selecting,
+    steps,
     stories,
     strings,
     telling,
@@ -48,6 +49,7 @@ CATEGORIES: dict[str, list[MiniTask]] = {
     'writing': writing.TASKS,
     'dialogue': dialogue.TASKS,
     'reasoning': reasoning.TASKS,
+    'steps': steps.TASKS,
     'gifts': gifts.TASKS,
     'problems': problems.TASKS,
     'owning': owning.TASKS,
@@ -75,7 +77,7 @@ COLLECTIONS = {
     'mini_reading': Collection(
         ('stories', 'zun_stories', 'checking', 'writing', 'owning', 'whereabouts'), 4_096
     ),
-    'mini_reasoning': Collection(('reasoning', 'gifts', 'problems'), 4_096),
+    'mini_reasoning': Collection(('reasoning', 'steps', 'gifts', 'problems'), 4_096),
     'mini_dialogue': Collection(('dialogue',), 16_384),
 }
 COLLECTION_OF = {

@@ -6,7 +6,7 @@ from flan_tune.tasks.mini.definition import MiniTask
 from flan_tune.tasks.mini.questions import FACTS, about
 from flan_tune.tasks.mini.searching import MEANT_BY
 
-_HELD_OUT = {('colour', 'place'), ('kind', 'colour'), ('place', 'zun')}
+HELD_OUT = {('colour', 'place'), ('kind', 'colour'), ('place', 'zun')}
 
 
 def _told(clue: str, fact: str) -> MiniTask:
@@ -31,7 +31,7 @@ def _told(clue: str, fact: str) -> MiniTask:
         name=f'{fact}_by_{clue}',
         make=make,
         templates=about(told.templates, thing),
-        held_out=(clue, fact) in _HELD_OUT,
+        held_out=(clue, fact) in HELD_OUT,
     )
 
 
