@@ -32,9 +32,12 @@ def _of_position(fact: str, position: str) -> MiniTask:
     asked = FACTS[fact]
 
     def make(draws: Draws) -> dict:
-        words = world.differing(draws, asked.subjects, asked.value_of, 4)
-        shown = words[: 3 + draws.integer(2)]
-        word = shown[POSITIONS[position]]
+        while True:
+            words = world.differing(draws, asked.subjects, asked.value_of, 4)
+            shown = words[: 3 + draws.integer(2)]
+            word = shown[POSITIONS[position]]
+            if asked.value_of[word] not in shown:
+                break
         return {
             'words': ' '.join(shown),
             'rationale': f'The {position} {asked.noun} is {word}. {_step(fact, word)}',
@@ -73,9 +76,11 @@ def _of_person(fact: str, said: str, templates: tuple[str, ...]) -> MiniTask:
     asked = FACTS[fact]
 
     def make(draws: Draws) -> dict:
-        count = 2 + draws.integer(2)
-        people = world.some(draws, world.NAMES, count)
-        words = world.differing(draws, asked.subjects, asked.value_of, 4)
+        people = world.some(draws, world.NAMES, 2 + draws.integer(2))
+        while True:
+            words = world.differing(draws, asked.subjects, asked.value_of, 4)
+            if asked.value_of[words[0]] not in words:
+                break
         story = [said.format(*pair) for pair in zip(people, words, strict=False)]
         return {
             'story': ' '.join(draws.shuffled(story)),

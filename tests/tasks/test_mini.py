@@ -114,6 +114,8 @@ def meant(thing: str, item: dict) -> str:
     """Finds what a question is about from the fields that it shows."""
     if thing == 'owned':
         return re.search(rf'{item["name"]} has the (\w+)\.', item['story'])[1]
+    if thing == 'one':
+        return re.search(rf'{item["name"]} (?:says|has) (\w+)', item['story'])[1]
     words = item['words'].split()
     if thing in ('largest', 'smallest'):
         return sorted(words, key=int)[-1 if thing == 'largest' else 0]
@@ -125,7 +127,7 @@ def meant(thing: str, item: dict) -> str:
 
 @pytest.mark.parametrize('name', [name for name in BY_NAME if re.search('_(of|by)_', name)])
 def test_answers_of_compositions(name):
-    fact, _, thing = re.fullmatch('([a-z]+)_(of|by)_([a-z]+)', name).groups()
+    fact, _, thing = re.fullmatch('(?:steps_)?([a-z]+)_(of|by)_([a-z]+)', name).groups()
     for index in range(50):
         item = BY_NAME[name].item('test', index)
         subject = meant(thing, item)

@@ -50,7 +50,7 @@ EXTRACTIVE = {
     *(f'mini_{what}' for what in ('exchanged', 'zun_has_what', 'zun_who_has')),
     *(f'mini_{what}' for what in ('who_has_kind', 'was_before', 'not_tallest', 'has_two_words')),
     *(f'mini_same_{what}_thing' for what in ('colour', 'kind')),
-    'mini_zun_who_has_in_english',
+    *(f'mini_zun_{what}' for what in ('who_has_in_english', 'thing_who_has', 'colour_who_has')),
 }
 # Prints what is opened, connected to or started by importing all collections, the number of tasks, and modules that are
 # not imported.
