@@ -22,8 +22,10 @@ for name in "${names[@]}"; do
   case "$name" in
     small | base | large)
       pretrain "$name" --gin_file=runs/pretrain_mini.gin --gin_file="models/mini/$name.gin" ;;
-    palm | opt)
-      pretrain "$name" --gin_file=runs/pretrain_mini_decoder.gin --gin_file="models/mini/$name.gin" ;;
+    palm)
+      pretrain "$name" --gin_file=runs/pretrain_mini_decoder.gin --gin_file=models/mini/palm.gin ;;
+    opt)
+      pretrain "$name" --gin_file=runs/pretrain_mini_opt.gin --gin_file=models/mini/opt.gin ;;
     u_palm)
       pretrain "$name" --gin_file=runs/pretrain_mini_ul2r.gin --gin_file=models/mini/palm.gin \
         --gin.PREFIX_LM=True --gin.INITIAL_CHECKPOINT_PATH="$checkpoints/palm" ;;

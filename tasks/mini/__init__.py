@@ -2,6 +2,7 @@
 
 Importing this module registers the tasks `mini_*` with SeqIO, over a vocabulary of their own, and mixtures:
   mini                    all training tasks: zero-shot with and without options, with reasoning, few-shot
+  mini_quickstart         those of them that a new model learns in minutes; mini_quickstart_held_out is held out from them
   mini_COLLECTION         the training tasks of a collection (collection.COLLECTIONS)
   mini_cot, mini_non_cot  the training tasks with and without rationales
   mini_held_out           the tasks that are never trained on, with options
@@ -51,6 +52,11 @@ SHARES = {
 # To find a word by its place, or beside another one, is what most else builds on.
 WEIGHTS = {'selecting': 2.0, 'searching': 1.5, 'stories': 3.0}
 SUPERVISED_TASKS = 2  # Of each category.
+# Lists, facts and short stories: what mini_quickstart is of.
+QUICKSTART = (
+    *('selecting', 'facts', 'asking', 'searching', 'telling', 'translation', 'numbers', 'days'),
+    *('ordering', 'strings', 'comparing', 'counting', 'extremes', 'stories'),
+)
 
 
 def _register(task: MiniTask, category: str, place: int) -> list[str]:
@@ -107,7 +113,7 @@ def _register_evaluation(name: str, tasks: Iterable[str]) -> None:
 
 def register() -> None:
     """Registers the tasks and mixtures with SeqIO; doing so again changes nothing."""
-    rates: list[tuple[str, float]] = []
+    rates: dict[str, list[tuple[str, float]]] = {}
     levels: dict[str, list[str]] = {
         'fully_held_out': [],
         'partially_held_out': [],
@@ -123,8 +129,15 @@ def register() -> None:
             if task.held_out:
                 levels['partially_held_out' if seen else 'fully_held_out'].append(name)
             else:
-                rates += _rates(category, name, variants)
-    register_mixture('mini', rates)
+                rates.setdefault(category, []).extend(_rates(category, name, variants))
+    register_mixture('mini', [rate for rated in rates.values() for rate in rated])
+    register_mixture(
+        'mini_quickstart', [rate for name in QUICKSTART for rate in rates.get(name, ())]
+    )
+    _register_evaluation(
+        'mini_quickstart_held_out',
+        [f'mini_{t.name}' for name in QUICKSTART for t in CATEGORIES[name] if t.held_out],
+    )
     for level, names in levels.items():
         _register_evaluation(f'mini_{level}', names)
     _register_evaluation('mini_held_out', levels['fully_held_out'] + levels['partially_held_out'])
