@@ -19,6 +19,7 @@ from flan_tune.tasks.mini import (
     reasoning,
     searching,
     selecting,
+    several,
     steps,
     stories,
     strings,
@@ -50,6 +51,7 @@ CATEGORIES: dict[str, list[MiniTask]] = {
     'dialogue': dialogue.TASKS,
     'reasoning': reasoning.TASKS,
     'steps': steps.TASKS,
+    'several': several.TASKS,
     'gifts': gifts.TASKS,
     'problems': problems.TASKS,
     'owning': owning.TASKS,
@@ -77,7 +79,7 @@ COLLECTIONS = {
     'mini_reading': Collection(
         ('stories', 'zun_stories', 'checking', 'writing', 'owning', 'whereabouts'), 4_096
     ),
-    'mini_reasoning': Collection(('reasoning', 'steps', 'gifts', 'problems'), 4_096),
+    'mini_reasoning': Collection(('reasoning', 'steps', 'several', 'gifts', 'problems'), 4_096),
     'mini_dialogue': Collection(('dialogue',), 16_384),
 }
 COLLECTION_OF = {

@@ -34,15 +34,16 @@ def _templates(what: str) -> tuple[str, ...]:
     )
 
 
-def _task(name: str, step: int, what: str, held_out: bool = False) -> MiniTask:
+def day_task(name: str, step: int, what: str, held_out: bool = False) -> MiniTask:
+    """Returns the task of naming the day so many steps on; more than one are reasoned."""
     templates = _templates(what)
     steps = reasoned(templates) if abs(step) > 1 else ()
     return MiniTask(name, _day(step), templates, steps, held_out)
 
 
 TASKS = [
-    _task('day_after', 1, 'one day after'),
-    _task('day_before', -1, 'one day before'),
-    _task('two_days_after', 2, 'two days after'),
-    _task('two_days_before', -2, 'two days before', held_out=True),
+    day_task('day_after', 1, 'one day after'),
+    day_task('day_before', -1, 'one day before'),
+    day_task('two_days_after', 2, 'two days after'),
+    day_task('two_days_before', -2, 'two days before', held_out=True),
 ]
