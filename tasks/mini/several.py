@@ -21,9 +21,10 @@ def _coins(steps: int):
         name, total = draws.choice(world.NAMES), 4 + draws.integer(9)
         story, rationale = [f'{name} has {total} coins.'], []
         for _ in range(steps):
-            change, finds = 1 + draws.integer(3), draws.integer(2)
+            change = 1 + draws.integer(3)
+            finds = change > total or draws.integer(2)
             story.append(f'{name} {"finds" if finds else "loses"} {change}.')
-            after = total + change if finds else max(0, total - change)
+            after = total + change if finds else total - change
             rationale.append(f'{total} {"plus" if finds else "minus"} {change} is {after}.')
             total = after
         return {

@@ -25,6 +25,7 @@ WHOLLY_HELD_OUT = {'owning', 'extremes', 'whereabouts'}
 OTHERS_HELD_OUT = {
     *('zun_place', 'two_days_before', 'given_three_times', 'problem_zun_lost'),
     *('zun_who_has_in_english', 'where_is_thing', 'thing_in_place'),
+    *(f'{several}_3' for several in ('coins', 'numbers', 'swapped', 'after', 'days_after')),
 }
 each_task = pytest.mark.parametrize('task', TASKS, ids=lambda task: task.name)
 
@@ -200,6 +201,22 @@ SOLVERS = {
     'phrase_to_english': lambda item: ' '.join(
         FACTS['english'][word] for word in item['phrase'].split()
     ),
+    'zun_colour_who_has': lambda item: next(
+        who for who, what in told(item['story']) if world.COLOUR_OF[what] == english(item['word'])
+    ),
+    'zun_thing_is_there': lambda item: (
+        'yes' if english(item['word']) in dict(map(reversed, told(item['story']))) else 'no'
+    ),
+    'coins_4': lambda item: str(
+        sum(
+            int(n) * (-1 if what == 'loses' else 1)
+            for what, n in re.findall(r'(has|finds|loses) (\d+)', item['story'])
+        )
+    ),
+    'numbers_4': lambda item: doubled(item['story']),
+    'swapped_4': lambda item: swapped(item),
+    'after_3': lambda item: after(item['name'], item['story'], 3),
+    'days_after_4': lambda item: world.DAYS[(world.DAYS.index(item['day']) + 4) % 7],
     'which_language': lambda item: language(item['words'].split()),
     'odd_one': lambda item: odd_one(item['words'].split()),
 }
@@ -223,6 +240,30 @@ def exchanged(item: dict) -> str:
     a, b = re.search(r'(\w+) and (\w+) swapped', item['story']).groups()
     having[a], having[b] = having[b], having[a]
     return having[item['name']]
+
+
+def english(word: str) -> str:
+    return {zun: english for english, zun in world.ZUN_OF.items()}[word]
+
+
+def doubled(story: str) -> str:
+    number = int(re.search(r'\d+', story)[0])
+    for step in re.findall('Double|Add', story):
+        number = 2 * number if step == 'Double' else number + 1
+    return str(number)
+
+
+def swapped(item: dict) -> str:
+    having = dict(told(item['story']))
+    for a, b in re.findall(r'(\w+) and (\w+) swapped', item['story']):
+        having[a], having[b] = having[b], having[a]
+    return next(who for who, what in having.items() if what == item['thing'])
+
+
+def after(name: str, story: str, steps: int) -> str:
+    for _ in range(steps):
+        name = re.search(rf'(\w+) is after {name}\.', story)[1]
+    return name
 
 
 def counts(story: str, colour: str) -> list[int]:
