@@ -1,6 +1,6 @@
-"""Several: chains of two to four steps, which an answer given at once can hardly hold.
+"""Several: chains of up to four steps, which an answer given at once can hardly hold.
 
-Two and four steps are trained, three are held out.
+One, two and four steps are trained, three are held out.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from flan_tune.tasks.mini.days import day_task
 from flan_tune.tasks.mini.definition import MiniTask, reasoned
 from flan_tune.tasks.mini.numbers import near
 
-TRAINED, HELD_OUT = (2, 4), 3
+TRAINED, HELD_OUT = (1, 2, 4), 3
 
 
 def _coins(steps: int):

@@ -49,7 +49,7 @@ EXTRACTIVE = {
     *(f'mini_{what}' for what in ('where_is_thing', 'thing_in_place', 'longer_list', 'talk_have')),
     *(f'mini_{what}' for what in ('exchanged', 'zun_has_what', 'zun_who_has')),
     *(f'mini_{what}' for what in ('who_has_kind', 'was_before', 'not_tallest', 'has_two_words')),
-    *(f'mini_{what}_{steps}' for what in ('after', 'swapped') for steps in (2, 3, 4)),
+    *(f'mini_{what}_{steps}' for what in ('after', 'swapped') for steps in (1, 2, 3, 4)),
     *(f'mini_same_{what}_thing' for what in ('colour', 'kind')),
     *(f'mini_zun_{what}' for what in ('who_has_in_english', 'thing_who_has', 'colour_who_has')),
 }
