@@ -14,7 +14,7 @@ from flan_tune.evaluation.scores import Score, ScoreTable
 from flan_tune.reporting.study_figure import Figure, marks, write_figure
 from flan_tune.reporting.study_summary import summary
 from flan_tune.reporting.study_table import print_jobs, print_scores, write_table
-from flan_tune.studies.findings import Finding, Trend, judge
+from flan_tune.studies.findings import AllOf, Finding, Trend, judge
 from flan_tune.studies.grid import Grid, Run
 from flan_tune.studies.results import Measure, Results
 
@@ -122,6 +122,30 @@ def test_the_summary_says_what_held_and_what_is_missing(found):
         assert '### count: missing' in text and '- tuned/size=small/tasks=4/seed_1' in text
     else:
         assert '### count: held' in text and '**Partial**' not in text
+
+
+def test_details_of_one_seed_and_large_numbers_and_unused_axes_read_well():
+    axes = {'size': {'small': []}, 'tasks': {'1': [], '4': []}}
+    runs = {
+        'tried': Run('train', over=['size'], labels={}, seeded=False),
+        'tuned': Run('train', over=['tasks']),
+    }
+    jobs = Grid('/nowhere', axes, runs, [1]).jobs()
+    tables = {
+        job.label: ScoreTable([Score('after', 's', 't', 'direct', 0, '', 'flops', flops, 1)])
+        for job in jobs
+        if job.point.run == 'tuned'
+        for flops in [1.1e14 * float(dict(job.point.labels)['tasks'])]
+    }
+    measures = {'flops': Measure('flops', unit='FLOPs')}
+    found = Results(axes, jobs, [1], measures, tables)
+    both = AllOf({'up': Trend('flops', 'tasks'), 'again': Trend('flops', 'tasks')})
+    finding = Finding('More.', 'A paper', 'none', both)
+    text = summary('Title', '', found, {'f': finding}, {'f': judge(finding, found)}, {}, False)
+    assert '| tuned | 1 | flops | 1.10e+14 |' in text  # No column for an axis without scores.
+    details = [line for line in text.splitlines() if line.startswith(('- up:', '- again:'))]
+    assert len(details) == 2
+    assert all('(no interval; 1 seed, 1 task)' in line for line in details)
 
 
 def test_what_is_printed(found):
