@@ -4,8 +4,12 @@
 #
 #   bash launch/pretrain_mini.sh [small] [base] [large] [palm] [opt] [u_palm]
 #
-# Without names all six, about three quarters of an hour on two CPU cores. CHECKPOINTS names another folder; PYTHON
-# another interpreter to make .venv with.
+# Without names all six, about an hour and a half on two CPU cores. A core for each half of them is faster:
+#
+#   export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false
+#   taskset -c 0 bash launch/pretrain_mini.sh small base opt & taskset -c 1 bash launch/pretrain_mini.sh large palm u_palm
+#
+# CHECKPOINTS names another folder; PYTHON another interpreter to make .venv with.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
