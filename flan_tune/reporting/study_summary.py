@@ -1,13 +1,10 @@
 """The summary of a study in Markdown: what was run, the paper's figures beside ours, and what held."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from flan_tune.reporting.study_table import short, varied_axes, write_whole
 from flan_tune.studies.findings import RULE, Finding, Outcome
 from flan_tune.studies.results import Results
-
-_DETAILS = re.compile(r'; (?![^(]*\))')  # Between details, not within the brackets of one.
 
 
 def write_summary(
@@ -84,7 +81,7 @@ def _section(name: str, finding: Finding, outcome: Outcome) -> str:
         f'- published: {finding.published}',
         f'- here: {outcome.text()}',
     ]
-    lines += [f'- {detail}' for detail in _DETAILS.split(outcome.detail) if detail]
+    lines += [f'- {detail}' for detail in outcome.details]
     lines += [f'- without scores: {", ".join(outcome.missing)}'] if outcome.missing else []
     lines.append(f'- likely reason: {finding.reason or "not yet written"}')
     return '\n\n'.join(lines[:2]) + '\n\n' + '\n'.join(lines[2:])

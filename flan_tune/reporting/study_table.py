@@ -159,7 +159,7 @@ def _finding(name: str, finding: Finding, outcome: Outcome) -> dict[str, Any]:
         'unit': outcome.unit,
         'seeds': outcome.seeds,
         'tasks': outcome.tasks,
-        'detail': outcome.detail,
+        'details': [*outcome.details],
         'missing': list(outcome.missing),
         'reason': finding.reason,
     }

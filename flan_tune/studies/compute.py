@@ -47,13 +47,13 @@ class ComputeShare:
         if missing:
             return Outcome('missing', missing=list(dict.fromkeys(missing)))
         held = max(shares.values()) <= self.at_most
-        detail = '; '.join(f'{name}: {share:.1%}' for name, share in shares.items())
+        details = [f'{name}: {share:.1%}' for name, share in shares.items()]
         return Outcome(
             'held' if held else 'did not hold',
             100 * float(np.mean([*shares.values()])),
             unit='% of the whole',
             seeds=len(results.seeds),
-            detail=f'{detail}; at most {self.at_most:.1%} is asked',
+            details=[*details, f'at most {self.at_most:.1%} is asked'],
         )
 
     def _pairs(self, results: Results) -> Mapping[tuple, tuple[Point, Point]]:

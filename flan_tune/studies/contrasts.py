@@ -32,7 +32,8 @@ class Outcome:
         estimate, low, high: the contrast and the ends of its interval, in `unit`; NaN where unknown.
         unit: of these.
         seeds, tasks: how many the interval rests on.
-        detail: what else a reader should know.
+        details: what else a reader should know, a line each.
+        parts: of a rule that is made of several, in the place of an estimate.
         missing: labels of runs without scores.
     """
 
@@ -43,11 +44,14 @@ class Outcome:
     unit: str = 'points'
     seeds: int = 0
     tasks: int = 0
-    detail: str = ''
+    details: Sequence[str] = ()
+    parts: Mapping[str, 'Outcome'] = dataclasses.field(default_factory=dict)
     missing: Sequence[str] = ()
 
     def text(self) -> str:
-        """'+5.2 points (95% interval +3.1 to +7.3; 3 seeds, 30 tasks)'."""
+        """'+5.2 points (95% interval +3.1 to +7.3; 3 seeds, 30 tasks)', or that of each part."""
+        if self.parts:
+            return '; '.join(f'{name}: {one.text()}' for name, one in self.parts.items())
         if math.isnan(self.estimate):
             return '–'
         interval = 'no interval'
@@ -87,18 +91,14 @@ class Contrast:
             return Outcome('missing', missing=list(dict.fromkeys(missing)))
         values = np.mean([_paired(group) for group in _same_cells(groups)], axis=0)
         if values.size == 0:
-            return Outcome('inconclusive', detail='no seed has all of the scores')
+            return Outcome('inconclusive', details=['no seed has all of the scores'])
         found = two_way_interval(values)
         verdict = _verdict(found.low, found.high, self.margin)
         seeds, tasks = values.shape
         if seeds < self.min_seeds:
             verdict = 'inconclusive'
-        return Outcome(
-            verdict, found.mean, found.low, found.high, 'points', seeds, tasks, self._margin_text()
-        )
-
-    def _margin_text(self) -> str:
-        return f'margin {self.margin:+g} points' if self.margin else ''
+        margin = [f'margin {self.margin:+g} points'] if self.margin else []
+        return Outcome(verdict, found.mean, found.low, found.high, 'points', seeds, tasks, margin)
 
 
 def _verdict(low: float, high: float, margin: float) -> Verdict:

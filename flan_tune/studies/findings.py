@@ -137,9 +137,9 @@ class Trend(Contrast):
         detail = (
             f'rank correlation {correlation:+.2f} (at least {self.min_correlation:+.2f} to hold)'
         )
-        detail = '; '.join(filter(None, (detail, _ladder_text(means), outcome.detail)))
+        details = [detail, _ladder_text(means), *outcome.details]
         return dataclasses.replace(
-            outcome, verdict=verdict, detail=detail, unit='points from first to last'
+            outcome, verdict=verdict, details=details, unit='points from first to last'
         )
 
 
@@ -200,9 +200,9 @@ class GainShare(Contrast):
         if gain.verdict != 'held':
             detail = f'no gain from first to last to share: {gain.text()}'
         verdict = outcome.verdict if gain.verdict == 'held' else 'inconclusive'
-        detail = '; '.join(filter(None, (detail, _ladder_text([*means.values()]), outcome.detail)))
+        details = [detail, _ladder_text([*means.values()]), *outcome.details]
         unit = f'points above {self.share:.0%} of the gain'
-        return dataclasses.replace(outcome, verdict=verdict, detail=detail, unit=unit)
+        return dataclasses.replace(outcome, verdict=verdict, details=details, unit=unit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,12 +224,11 @@ class AllOf:
         found = {name: rule(results) for name, rule in self.rules.items()}
         order: tuple[Verdict, ...] = ('missing', 'did not hold', 'inconclusive', 'held')
         verdict = min((one.verdict for one in found.values()), key=order.index)
-        lines = [
-            f'{name}: {one.verdict}, {one.text()}{f" [{one.detail}]" if one.detail else ""}'
-            for name, one in found.items()
+        details = [
+            f'{name}: {", ".join((one.verdict, *one.details))}' for name, one in found.items()
         ]
         missing = [label for one in found.values() for label in one.missing]
-        return Outcome(verdict, detail='; '.join(lines), missing=list(dict.fromkeys(missing)))
+        return Outcome(verdict, details=details, parts=found, missing=list(dict.fromkeys(missing)))
 
 
 def judge(finding: Finding, results: Results) -> Outcome:
@@ -239,7 +238,7 @@ def judge(finding: Finding, results: Results) -> Outcome:
     except MissingError as error:
         return Outcome('missing', missing=error.labels)
     except UserError as error:
-        return Outcome('missing', detail=str(error))
+        return Outcome('missing', details=[str(error)])
 
 
 def _ladder_means(rule: Trend | GainShare, results: Results) -> list[float]:

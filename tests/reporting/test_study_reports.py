@@ -143,9 +143,9 @@ def test_details_of_one_seed_and_large_numbers_and_unused_axes_read_well():
     finding = Finding('More.', 'A paper', 'none', both)
     text = summary('Title', '', found, {'f': finding}, {'f': judge(finding, found)}, {}, False)
     assert '| tuned | 1 | flops | 1.10e+14 |' in text  # No column for an axis without scores.
-    details = [line for line in text.splitlines() if line.startswith(('- up:', '- again:'))]
-    assert len(details) == 2
-    assert all('(no interval; 1 seed, 1 task)' in line for line in details)
+    here = next(line for line in text.splitlines() if line.startswith('- here: up: '))
+    assert '; again: ' in here and here.endswith('(no interval; 1 seed, 1 task)')
+    assert '- again: inconclusive, rank correlation' in text
 
 
 def test_what_is_printed(found):

@@ -37,7 +37,7 @@ def test_a_trend_that_holds_does_not_hold_or_drowns():
     # The line through 0, 10, 20, 26, 28 by rank: 4 * (2 * 28 + 26 - 10) / 10.
     assert outcome.estimate == pytest.approx(28.8, abs=1.0)
     assert outcome.low < 28.8 < outcome.high
-    assert 'rank correlation +1.00' in outcome.detail
+    assert 'rank correlation +1.00' in outcome.details[0]
     assert rule(rising(-1)).verdict == 'did not hold'
     assert Trend('held-out', 'tasks', falls=True)(rising(-1)).verdict == 'held'
     assert rule(rising(0, spread=10)).verdict == 'inconclusive'
@@ -58,7 +58,7 @@ def test_a_rise_at_the_end_alone_is_no_trend():
 
     outcome = Trend('held-out', 'tasks')(results(value))
     assert outcome.low > 0 and outcome.verdict == 'inconclusive'
-    assert 'rank correlation +0.00' in outcome.detail
+    assert 'rank correlation +0.00' in outcome.details[0]
 
 
 def test_a_difference_with_margins():
@@ -73,7 +73,7 @@ def test_a_difference_with_margins():
     no_worse = Difference('held-out', {'tasks': '4'}, {'tasks': '16'}, margin=-12.0)
     assert no_worse(found).verdict == 'held'
     assert dataclasses.replace(no_worse, margin=-2.0)(found).verdict == 'did not hold'
-    assert 'margin -2 points' in dataclasses.replace(no_worse, margin=-2.0)(found).detail
+    assert dataclasses.replace(no_worse, margin=-2.0)(found).details == ['margin -2 points']
 
 
 def test_a_difference_is_paired_by_seed():
@@ -126,10 +126,10 @@ def test_a_share_of_the_gain():
     rule = GainShare('held-out', 'tasks', '4', share=0.5)
     outcome = rule(rising(spread=0.0, by_seed=0.0))
     assert outcome.verdict == 'held'
-    assert '71% of a gain of +28' in outcome.detail
+    assert '71% of a gain of +28' in outcome.details[0]
     assert dataclasses.replace(rule, share=0.9)(rising()).verdict == 'did not hold'
     flat = rule(results(lambda place, seed, task: 10 * noise(*place.values(), seed, task)))
-    assert flat.verdict == 'inconclusive' and 'no gain' in flat.detail
+    assert flat.verdict == 'inconclusive' and 'no gain' in flat.details[0]
     # A loss has no share that is reached.
     assert rule(rising(-1)).verdict == 'inconclusive'
 
@@ -142,7 +142,12 @@ def test_all_of_several_is_the_worst_of_them():
     assert AllOf({'one': good, 'two': open_})(found).verdict == 'inconclusive'
     outcome = AllOf({'one': good, 'two': bad, 'three': open_})(found)
     assert outcome.verdict == 'did not hold'
-    assert 'one: held' in outcome.detail and 'two: did not hold' in outcome.detail
+    assert outcome.details[0].startswith('one: held, rank correlation +1.00')
+    assert outcome.details[1].startswith('two: did not hold, ')
+    assert outcome.details[2] == 'three: inconclusive'
+    assert outcome.text() == '; '.join(
+        f'{name}: {part.text()}' for name, part in outcome.parts.items()
+    )
 
 
 def test_runs_that_are_missing_are_named_and_other_seeds_go_on():

@@ -123,7 +123,7 @@ def compute(share, lost=(), **rule):
 def test_the_share_of_compute():
     outcome = compute(0.01)
     assert outcome.verdict == 'held' and outcome.estimate == pytest.approx(1.0)
-    assert 'size large: 1.0%' in outcome.detail
+    assert 'size large: 1.0%' in outcome.details
     assert compute(0.02).verdict == 'did not hold'
     lost = [f'tuned/size=small/seed_{seed}' for seed in (1, 2, 3)]
     assert compute(0.01, lost=lost).missing == lost
