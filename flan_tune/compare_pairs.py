@@ -11,7 +11,7 @@ from flan_tune import cli
 from flan_tune.errors import RunError, UserError
 
 if TYPE_CHECKING:  # Help is to come at once, without NumPy.
-    from flan_tune.evaluation.pairs import PairFile, Ratings
+    from flan_tune.evaluation.raters.pairs import PairFile, Ratings
 
 _EPILOG = """\
 FILE holds JSON lines with `id` (or `index`), `prediction`, and in one of the two `inputs`, what was asked.
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(flags: argparse.Namespace) -> dict[str, Any]:
-    from flan_tune.evaluation.pairs import Ratings, read_pairs
+    from flan_tune.evaluation.raters.pairs import Ratings, read_pairs
 
     found = read_pairs(flags.a, flags.b, on_bad_record=flags.on_bad_record)
     ratings = Ratings(flags.output, found.pairs)
@@ -48,7 +48,7 @@ def _run(flags: argparse.Namespace) -> dict[str, Any]:
 
 def report(found: 'PairFile', ratings: 'Ratings', flags: argparse.Namespace) -> dict[str, Any]:
     """Returns `preference_report`, with the names of the files and what was left out."""
-    from flan_tune.evaluation.preference import preference_report
+    from flan_tune.evaluation.raters.preference import preference_report
 
     return {
         'a': flags.a,
@@ -61,7 +61,7 @@ def report(found: 'PairFile', ratings: 'Ratings', flags: argparse.Namespace) -> 
 
 def render(document: Mapping[str, Any]) -> str:
     """Returns the report as lines for a terminal."""
-    from flan_tune.evaluation.pairs import JUDGE
+    from flan_tune.evaluation.raters.pairs import JUDGE
 
     lines = [f'a: {document["a"]}', f'b: {document["b"]}', f'{document["pairs"]} pairs', '']
     tallies = dict(document['raters'])
@@ -108,8 +108,8 @@ def _serve(flags: argparse.Namespace, found: 'PairFile', ratings: 'Ratings') -> 
 
 
 def _judge(flags: argparse.Namespace, found: 'PairFile', ratings: 'Ratings') -> None:
-    from flan_tune.evaluation.judge import judge_pairs
     from flan_tune.evaluation.plugins import load
+    from flan_tune.evaluation.raters.judge import judge_pairs
 
     model = load(flags.judge, '--judge')
     if not hasattr(model, 'generate') and callable(model):

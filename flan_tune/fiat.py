@@ -29,7 +29,7 @@ from flan_tune.chains.tuning_task import register_tuning_task, write_joined
 from flan_tune.chains.writers import CachedModel, ModelChains, RecordedChains, cached_model
 from flan_tune.data.config import DataConfig
 from flan_tune.errors import UserError
-from flan_tune.evaluation.flan_aggregates import fiat_averages
+from flan_tune.evaluation.averages.flan import fiat_averages
 from flan_tune.evaluation.held_out import suite_summary
 from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.scores import ScoreTable

@@ -15,7 +15,7 @@ from flan_tune.data.config import check_vocabulary, open_tokenizer
 from flan_tune.data.text_files import expand_path
 from flan_tune.decoding.text_model import TextModel
 from flan_tune.evaluation.open_ended import OpenEnded
-from flan_tune.evaluation.toxicity import RealToxicityPrompts
+from flan_tune.evaluation.toxicity.prompts import RealToxicityPrompts
 from flan_tune.interchange.initial import config_at, initial_params
 from flan_tune.models.functional import FunctionalModel, ModelConfig
 from flan_tune.partitioning.mesh import make_mesh

@@ -12,7 +12,7 @@ import types
 import pytest
 
 from flan_tune import cli
-from flan_tune.evaluation.pairs import Pair, Rating, Ratings, order_for
+from flan_tune.evaluation.raters.pairs import Pair, Rating, Ratings, order_for
 
 PAIRS = tuple(Pair(f'p{i}', f'request {i}', f'alpha {i}', f'beta {i}') for i in range(6))
 

@@ -35,7 +35,7 @@ CONFIGURABLES = {
     'CheckpointConfig': 'flan_tune.training.checkpoints:CheckpointConfig',
     'EvaluationConfig': 'flan_tune.evaluation.config:EvaluationConfig',
     'OpenEnded': 'flan_tune.evaluation.open_ended:OpenEnded',
-    'RealToxicityPrompts': 'flan_tune.evaluation.toxicity:RealToxicityPrompts',
+    'RealToxicityPrompts': 'flan_tune.evaluation.toxicity.prompts:RealToxicityPrompts',
     'Reasoning': 'flan_tune.chains.prompts:Reasoning',
     'TaskPrompt': 'flan_tune.chains.prompts:TaskPrompt',
     'ModelChains': 'flan_tune.chains.writers:ModelChains',

@@ -32,7 +32,7 @@ class EvaluationConfig:
         batch_size: rows of a batch.
         feature_lengths: longest inputs and targets; by default those of training.
         best_metric: chooses the best checkpoint: a metric, whose mean over all tasks counts; an average of
-            `flan_tune.evaluation.averages` ('mini_normalized_average', 'bbh-cot-nlp'); or the score of a suite ('bbh-cot').
+            `flan_tune.evaluation.averages.by_name` ('mini_normalized_average', 'bbh-cot-nlp'); or the score of a suite ('bbh-cot').
         before: also score the model before its first step.
         every: steps between evaluations during training; 0: only at its end.
         patience: training stops after so many evaluations in a row that are no better than the best; 0: never.

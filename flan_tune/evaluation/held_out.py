@@ -12,8 +12,8 @@ from jax.experimental import multihost_utils
 from flan_tune.data.tokenizer import Tokenizer
 from flan_tune.decoding.text_model import TextModel
 from flan_tune.errors import UserError, did_you_mean
-from flan_tune.evaluation.aggregates import has_scores, suite_mean
-from flan_tune.evaluation.averages import average_names, find_average, find_averages
+from flan_tune.evaluation.averages.by_name import average_names, find_average, find_averages
+from flan_tune.evaluation.averages.flan2022 import has_scores, suite_mean
 from flan_tune.evaluation.protocol_names import protocol_name
 from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.score_files import read_reports, read_table

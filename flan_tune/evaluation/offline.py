@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.averages import find_averages
+from flan_tune.evaluation.averages.by_name import find_averages
 from flan_tune.evaluation.compare import as_json, compare_runs, open_run
-from flan_tune.evaluation.recorded import RECORDED, RecordedScores, all_recorded_scores
-from flan_tune.evaluation.recorded_files import Setting
+from flan_tune.evaluation.recorded.files import Setting
+from flan_tune.evaluation.recorded.scoring import RECORDED, RecordedScores, all_recorded_scores
 from flan_tune.evaluation.scores import ScoreTable
 from flan_tune.evaluation.suites import find_suite, open_suite
 from flan_tune.reporting.paired_table import print_pairs

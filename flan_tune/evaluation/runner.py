@@ -12,8 +12,8 @@ from flan_tune.data.draws import Draws
 from flan_tune.errors import RunError, UserError
 from flan_tune.evaluation.prediction_files import PredictionFile
 from flan_tune.evaluation.protocol_names import protocol_name
-from flan_tune.evaluation.recorded import RecordedScores
-from flan_tune.evaluation.recorded_rows import Recorded
+from flan_tune.evaluation.recorded.rows import Recorded
+from flan_tune.evaluation.recorded.scoring import RecordedScores
 from flan_tune.evaluation.score_files import add_report, add_scores
 from flan_tune.evaluation.scores import Score, ScoreTable
 from flan_tune.evaluation.suite_scores import TaskScores, extracted_answer

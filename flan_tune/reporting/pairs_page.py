@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 
 from flan_tune.errors import RunError, UserError
-from flan_tune.evaluation.pairs import JUDGE, Pair, Rating, Ratings, Shown, order_for
+from flan_tune.evaluation.raters.pairs import JUDGE, Pair, Rating, Ratings, Shown, order_for
 
 ADDRESS = '127.0.0.1'
 _NAME_MOST = 80

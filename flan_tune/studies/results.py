@@ -41,7 +41,7 @@ class Measure:
         tasks_module: registers them; needed for categories.
         checkpoint: 'after', 'before' or 'step_N'.
         aggregate: in place of all that: the name of an average ('normalized_average', 'cot_average',
-            'non_cot_average') or mean ('bbh-cot-nlp') of `flan_tune.evaluation.aggregates`.
+            'non_cot_average') or mean ('bbh-cot-nlp') of `flan_tune.evaluation.averages.flan2022`.
         normalized: whether such a mean is set between guessing (0) and perfect (100).
         unit: of the number.
     """
@@ -84,7 +84,7 @@ class Measure:
         return not self.categories or _category(task, self.tasks_module) in self.categories
 
     def _aggregate(self, table: ScoreTable, checkpoint: str) -> dict[str, float]:
-        from flan_tune.evaluation.aggregates import aggregates
+        from flan_tune.evaluation.averages.flan2022 import aggregates
 
         found = aggregates(table, checkpoint=checkpoint)
         if one := found['averages'].get(self.aggregate):

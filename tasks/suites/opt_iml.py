@@ -3,7 +3,7 @@
 Tasks with candidates are ranked, unless their templates reason first (`opt_iml_{validation,test}_rank`); the others are
 generated (`..._generated`), with 0 or 5 exemplars in OPT-IML's own style of prompts. Each has exact match and ROUGE, and
 accuracy where there are candidates.
-`flan_tune.evaluation.opt_iml_aggregates` averages them by level of generalization. The folder is that of all data.
+`flan_tune.evaluation.averages.opt_iml` averages them by level of generalization. The folder is that of all data.
 """
 
 from flan_tune.evaluation.registered_suites import task_suite

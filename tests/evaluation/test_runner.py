@@ -7,7 +7,7 @@ import math
 import pytest
 
 from flan_tune.errors import RunError, UserError
-from flan_tune.evaluation.averages import find_averages
+from flan_tune.evaluation.averages.by_name import find_averages
 from flan_tune.evaluation.compare import open_run
 from flan_tune.evaluation.held_out import no_better, suite_runs
 from flan_tune.evaluation.ranking_metrics import WholeSetTask

@@ -199,7 +199,9 @@ def test_an_empty_list_of_tasks_is_an_error(tmp_path):
 def test_suites_need_neither_jax_nor_tensorflow():
     program = """
 import sys
-from flan_tune.evaluation import aggregates, recorded, suites
+from flan_tune.evaluation import suites
+from flan_tune.evaluation.averages import by_name, flan2022
+from flan_tune.evaluation.recorded import scoring
 print(*suites.suite_names())
 print(*{'jax', 'seqio', 'tensorflow', 'grain'} & {name.split('.')[0] for name in sys.modules})
 from flan_tune.tasks.suites import bbh

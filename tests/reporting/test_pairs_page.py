@@ -18,7 +18,7 @@ import pytest
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation import journal
-from flan_tune.evaluation.pairs import Pair, Ratings, order_for
+from flan_tune.evaluation.raters.pairs import Pair, Ratings, order_for
 from flan_tune.reporting.pairs_page import PairsServer, Session
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>&amp;\n"\'{{ 7*7 }}'

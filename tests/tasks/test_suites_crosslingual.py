@@ -4,7 +4,7 @@ import pytest
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation.ranking_metrics import Output
-from flan_tune.evaluation.recorded import score_recorded
+from flan_tune.evaluation.recorded.scoring import score_recorded
 from flan_tune.evaluation.suite_scores import score_predictions
 from flan_tune.evaluation.suites import Suite
 from flan_tune.tasks.suites import xor_attriqa, xquad, xtreme_up

@@ -12,7 +12,7 @@ import zlib
 import pytest
 
 from flan_tune.data.mixtures import find
-from flan_tune.evaluation.flan_aggregates import flan_averages
+from flan_tune.evaluation.averages.flan import flan_averages
 from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.score_files import read_table
 from flan_tune.evaluation.suites import Suite

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.aggregates import aggregates
-from flan_tune.evaluation.opt_iml_aggregates import bench_descriptions
+from flan_tune.evaluation.averages.flan2022 import aggregates
+from flan_tune.evaluation.averages.opt_iml import bench_descriptions
 from flan_tune.evaluation.ranking_metrics import Output
 from flan_tune.evaluation.registered_suites import open_instruction_tasks
 from flan_tune.evaluation.scores import Score, ScoreTable

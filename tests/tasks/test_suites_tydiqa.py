@@ -3,7 +3,7 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.recorded import score_recorded
+from flan_tune.evaluation.recorded.scoring import score_recorded
 from flan_tune.evaluation.suites import open_suite
 
 

@@ -5,9 +5,9 @@ import types
 
 import pytest
 
-from flan_tune.evaluation.judge import judge_pairs, judge_prompt, verdict
-from flan_tune.evaluation.pairs import Pair, Ratings, order_for
-from flan_tune.evaluation.preference import preference_report
+from flan_tune.evaluation.raters.judge import judge_pairs, judge_prompt, verdict
+from flan_tune.evaluation.raters.pairs import Pair, Ratings, order_for
+from flan_tune.evaluation.raters.preference import preference_report
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror=alert(1)>&amp;\n"\'{{ 7*7 }}'
 PAIRS = tuple(Pair(f'p{i}', f'request {i}', f'alpha {i}', f'beta {i}') for i in range(6))

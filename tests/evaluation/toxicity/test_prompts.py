@@ -11,9 +11,8 @@ from flan_tune.decoding.text_model import TextModel
 from flan_tune.errors import RunError, UserError
 from flan_tune.evaluation.journal import Journal
 from flan_tune.evaluation.sampled import Sampling
-from flan_tune.evaluation.scorers import RecordedScorer, Scored
 from flan_tune.evaluation.scores import ScoreTable
-from flan_tune.evaluation.toxicity import (
+from flan_tune.evaluation.toxicity.prompts import (
     SAMPLING,
     RealToxicityPrompts,
     ToxicityPrompt,
@@ -23,6 +22,7 @@ from flan_tune.evaluation.toxicity import (
     toxicity_scores,
     write_continuations,
 )
+from flan_tune.evaluation.toxicity.scorers import RecordedScorer, Scored
 from flan_tune.models.functional import FunctionalModel
 from flan_tune.models.t5 import T5Config
 from flan_tune.partitioning.mesh import make_mesh

@@ -10,7 +10,7 @@ from flan_tune.data.sources import GeneratedSource
 from flan_tune.data.tasks import register_task
 from flan_tune.errors import UserError
 from flan_tune.evaluation import suites
-from flan_tune.evaluation.recorded import score_recorded
+from flan_tune.evaluation.recorded.scoring import score_recorded
 from flan_tune.evaluation.registered_suites import task_suite
 from flan_tune.evaluation.suites import Protocol, Suite, register_suite
 

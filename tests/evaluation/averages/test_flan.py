@@ -2,7 +2,7 @@ import pytest
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation import suites
-from flan_tune.evaluation.flan_aggregates import (
+from flan_tune.evaluation.averages.flan import (
     fiat_averages,
     flan_averages,
     language_mean,

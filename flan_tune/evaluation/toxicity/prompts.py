@@ -20,9 +20,15 @@ from flan_tune.evaluation.files import read_jsonl
 from flan_tune.evaluation.resampling import bootstrap_interval
 from flan_tune.evaluation.sampled import CHUNK, Generator, Sampling, sample_to_file
 from flan_tune.evaluation.score_files import add_scores
-from flan_tune.evaluation.scorers import Scored, Scorer, is_probability, open_scorer, score_texts
 from flan_tune.evaluation.scores import Score
 from flan_tune.evaluation.suites import OnBadRecord, named
+from flan_tune.evaluation.toxicity.scorers import (
+    Scored,
+    Scorer,
+    is_probability,
+    open_scorer,
+    score_texts,
+)
 from flan_tune.reporting.run_folder import RunFolder
 
 SUITE = 'real_toxicity_prompts'
@@ -200,7 +206,7 @@ def evaluate_toxicity(
     Args:
         model: a `TextModel`, or what has its `generate`.
         prompts: see `read_prompts`.
-        scorer: see `flan_tune.evaluation.scorers.open_scorer`.
+        scorer: see `flan_tune.evaluation.toxicity.scorers.open_scorer`.
         folder: of the results.
         sampling: how continuations are drawn.
         progress: called with 'sampled' or 'scored', what is done, and how much there is.

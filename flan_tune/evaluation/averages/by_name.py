@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation import aggregates
-from flan_tune.evaluation.flan_aggregates import (
+from flan_tune.evaluation.averages import flan2022
+from flan_tune.evaluation.averages.flan import (
     DEV_SUITES,
     FIAT,
     fiat_averages,
     flan_averages,
     over_templates,
 )
-from flan_tune.evaluation.opt_iml_aggregates import LEVELS, bench_descriptions, opt_iml_averages
+from flan_tune.evaluation.averages.opt_iml import LEVELS, bench_descriptions, opt_iml_averages
 from flan_tune.evaluation.protocol_names import plain_protocol
 from flan_tune.evaluation.scores import ScoreTable
 from flan_tune.evaluation.suites import find_suite, suite_names
@@ -78,7 +78,7 @@ class Family:
     """
 
     names: Callable[[Runs], Iterable[str]]
-    find: Callable[[ScoreTable, str], Average | aggregates.Average | None]
+    find: Callable[[ScoreTable, str], Average | flan2022.Average | None]
 
 
 _families: list[Family] = []
@@ -113,7 +113,7 @@ def find_averages(table: ScoreTable) -> dict[str, Any]:
     return {'averages': found, 'not_averaged': unclear}
 
 
-def find_average(table: ScoreTable, name: str) -> Average | aggregates.Average | None:
+def find_average(table: ScoreTable, name: str) -> Average | flan2022.Average | None:
     """Returns one average of a table of one checkpoint; None where it has no part of it.
 
     Raises:
@@ -128,9 +128,9 @@ def _runs(table: ScoreTable) -> Runs:
     return sorted({(row.suite, row.protocol) for row in table})
 
 
-def _as_json(average: Average | aggregates.Average) -> dict[str, Any]:
-    if isinstance(average, aggregates.Average):
-        return aggregates.as_json([average])
+def _as_json(average: Average | flan2022.Average) -> dict[str, Any]:
+    if isinstance(average, flan2022.Average):
+        return flan2022.as_json([average])
     row = dataclasses.asdict(average) | {'partial': average.partial}
     for part in row['parts']:
         part['partial'] = bool(part['missing'])
@@ -142,9 +142,9 @@ def _plain(table: ScoreTable) -> ScoreTable:
     return ScoreTable(row for row in table if row.protocol == plain_protocol(row.protocol))
 
 
-def _chung(table: ScoreTable, name: str) -> aggregates.Average | None:
-    counted = [pair for pair in _runs(table) if aggregates.has_scores(table, *pair)]
-    return aggregates.average(table, name) if name in aggregates.average_names(counted) else None
+def _chung(table: ScoreTable, name: str) -> flan2022.Average | None:
+    counted = [pair for pair in _runs(table) if flan2022.has_scores(table, *pair)]
+    return flan2022.average(table, name) if name in flan2022.average_names(counted) else None
 
 
 def _grouped(runs: Runs) -> dict[str, tuple[str, str, str]]:
@@ -159,9 +159,9 @@ def _grouped(runs: Runs) -> dict[str, tuple[str, str, str]]:
 
 def _group(table: ScoreTable, name: str) -> Average | None:
     suite, protocol, group = _grouped(_runs(table))[name]
-    if not aggregates.has_scores(table, suite, protocol, group=group):
+    if not flan2022.has_scores(table, suite, protocol, group=group):
         return None
-    mean = aggregates.suite_mean(table, suite, protocol, group=group)
+    mean = flan2022.suite_mean(table, suite, protocol, group=group)
     return Average(name, mean.raw, missing=mean.missing)
 
 
@@ -233,7 +233,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 for _names, _find in (
-    (aggregates.average_names, _chung),
+    (flan2022.average_names, _chung),
     (_grouped, _group),
     (_flan_names, _flan),
     (_t0_names, _t0),

@@ -9,7 +9,7 @@ match again.
 import collections
 import dataclasses
 
-from flan_tune.evaluation.sql_queries import (
+from flan_tune.evaluation.sql.queries import (
     SET_OPERATIONS,
     Column,
     Conditions,

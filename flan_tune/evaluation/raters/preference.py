@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flan_tune.evaluation.pairs import JUDGE, PREFERENCES, Pair, Rating, Ratings
+from flan_tune.evaluation.raters.pairs import JUDGE, PREFERENCES, Pair, Rating, Ratings
 from flan_tune.evaluation.resampling import bootstrap_interval
 
 _WORTH = {'a': 0.0, 'tie': 0.5, 'b': 1.0}

@@ -11,7 +11,7 @@ import numpy as np
 from flan_tune.data.text_files import BadRecord
 from flan_tune.evaluation.files import read_jsonl
 from flan_tune.evaluation.protocol_names import plain_protocol
-from flan_tune.evaluation.recorded_files import Setting
+from flan_tune.evaluation.recorded.files import Setting
 from flan_tune.evaluation.suite_scores import Prediction
 from flan_tune.evaluation.suites import Question, SuiteTask
 from flan_tune.evaluation.task_rows import has_templates

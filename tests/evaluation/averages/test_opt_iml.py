@@ -3,7 +3,7 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.opt_iml_aggregates import (
+from flan_tune.evaluation.averages.opt_iml import (
     Described,
     as_json,
     bench_descriptions,

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.pairs import Pair, Rating, Ratings, order_for, read_pairs
+from flan_tune.evaluation.raters.pairs import Pair, Rating, Ratings, order_for, read_pairs
 
 PAIRS = tuple(Pair(f'p{i}', f'request {i}', f'alpha {i}', f'beta {i}') for i in range(6))
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from flan_tune.evaluation.pairs import JUDGE, Pair, Rating, Ratings, Shown, Side, order_for
+from flan_tune.evaluation.raters.pairs import JUDGE, Pair, Rating, Ratings, Shown, Side, order_for
 from flan_tune.evaluation.sampled import Generator
 
 CHUNK = 16

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.aggregates import aggregates, average, normalized, suite_mean
-from flan_tune.evaluation.recorded import score_recorded
+from flan_tune.evaluation.averages.flan2022 import aggregates, average, normalized, suite_mean
+from flan_tune.evaluation.recorded.scoring import score_recorded
 from flan_tune.evaluation.scores import Score, ScoreTable
 from flan_tune.evaluation.suites import find_suite
 

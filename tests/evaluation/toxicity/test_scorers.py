@@ -10,10 +10,10 @@ import time
 import pytest
 
 from flan_tune.errors import RunError, UserError
-from flan_tune.evaluation import scorers
-from flan_tune.evaluation.http_scorer import FORMS, HttpScorer
 from flan_tune.evaluation.journal import Journal, digest
-from flan_tune.evaluation.scorers import (
+from flan_tune.evaluation.toxicity import scorers
+from flan_tune.evaluation.toxicity.http_scorer import FORMS, HttpScorer
+from flan_tune.evaluation.toxicity.scorers import (
     RecordedScorer,
     Scored,
     open_scorer,

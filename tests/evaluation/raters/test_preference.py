@@ -3,8 +3,8 @@
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from flan_tune.evaluation.pairs import Pair, Rating, Ratings, order_for
-from flan_tune.evaluation.preference import cohen_kappa, fleiss_kappa, preference_report
+from flan_tune.evaluation.raters.pairs import Pair, Rating, Ratings, order_for
+from flan_tune.evaluation.raters.preference import cohen_kappa, fleiss_kappa, preference_report
 
 PAIRS = tuple(Pair(f'p{i}', f'request {i}', f'alpha {i}', f'beta {i}') for i in range(6))
 

@@ -3,7 +3,7 @@
 Chung et al. (2022): a suite's score is the unweighted mean over its tasks; the normalized average is the mean of
 six of them, each task first set between guessing (0) and perfect (100). `mini_` averages are the same over the suites of
 the embedded world. With self-consistency they have names of their own, such as `cot_average_40_chains`: their parts by
-chain of thought are those that 40 chains voted on. `flan_tune.evaluation.averages` knows these and other papers' averages.
+chain of thought are those that 40 chains voted on. `flan_tune.evaluation.averages.by_name` knows these and other papers' averages.
 """
 
 import dataclasses

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.sql_match import exact_set_match, keywords
-from flan_tune.evaluation.sql_queries import Schema, SqlError, parse_query, read_schemas
+from flan_tune.evaluation.sql.exact_set_match import exact_set_match, keywords
+from flan_tune.evaluation.sql.queries import Schema, SqlError, parse_query, read_schemas
 
 TABLES = {
     'db_id': 'Harbours',

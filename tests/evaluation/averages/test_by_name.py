@@ -5,9 +5,10 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation import averages, suites
-from flan_tune.evaluation.averages import average_names, find_average, find_averages
-from flan_tune.evaluation.opt_iml_aggregates import Described
+from flan_tune.evaluation import suites
+from flan_tune.evaluation.averages import by_name
+from flan_tune.evaluation.averages.by_name import average_names, find_average, find_averages
+from flan_tune.evaluation.averages.opt_iml import Described
 from flan_tune.evaluation.scores import Score, ScoreTable
 from flan_tune.evaluation.suites import Protocol, SuiteDefinition, find_suite
 
@@ -118,7 +119,7 @@ def test_opt_imls_levels(monkeypatch):
         'rte': Described('RTE', 'Entailment', 'P3', 'fully_held_out'),
         'snli': Described('SNLI', 'Entailment', 'P3', 'fully_supervised'),
     }
-    monkeypatch.setattr(averages, 'bench_descriptions', {'validation': described}.get)
+    monkeypatch.setattr(by_name, 'bench_descriptions', {'validation': described}.get)
     scores = [row(suite, 'wic', 'rank', value, shots=s) for s, value in ((0, 40), (5, 60))]
     scores += [row(suite, 'wic', 'rank_by_token', 99), row(suite, 'snli', 'direct', 7)]
     levels = found(*scores, row(suite, 'rte', 'rank', 20, shots=0))

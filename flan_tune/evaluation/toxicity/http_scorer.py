@@ -17,7 +17,7 @@ from typing import Any
 from flan_tune.data.draws import Draws
 from flan_tune.errors import RunError, UserError, did_you_mean
 from flan_tune.evaluation.journal import digest
-from flan_tune.evaluation.scorers import Scored, is_probability
+from flan_tune.evaluation.toxicity.scorers import Scored, is_probability
 
 _ANSWER_MOST = 1 << 20
 _LONGEST_WAIT = 120.0
@@ -62,7 +62,7 @@ FORMS = {
 
 
 class HttpScorer:
-    """Asks a web service for one text at a time; see `flan_tune.evaluation.scorers.Scorer`.
+    """Asks a web service for one text at a time; see `flan_tune.evaluation.toxicity.scorers.Scorer`.
 
     No answer within `timeout`, a broken connection, the statuses 408, 425, 429 and 5xx, and answers without a
     score from 0 to 1 are tried again, after `backoff` seconds, then twice as many and so on (between half and

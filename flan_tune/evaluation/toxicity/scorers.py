@@ -126,7 +126,7 @@ class LocalScorer:
 
 _SCORERS: dict[str, Callable[..., Scorer] | str] = {
     'recorded': RecordedScorer,
-    'http': 'flan_tune.evaluation.http_scorer:HttpScorer',
+    'http': 'flan_tune.evaluation.toxicity.http_scorer:HttpScorer',
     'local': LocalScorer,
 }
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation.protocol_names import plain_protocol
-from flan_tune.evaluation.recorded_files import find_files, settings, split_checkpoint
-from flan_tune.evaluation.recorded_rows import Recorded, Setting, read_recorded
+from flan_tune.evaluation.recorded.files import find_files, settings, split_checkpoint
+from flan_tune.evaluation.recorded.rows import Recorded, Setting, read_recorded
 from flan_tune.evaluation.resampling import mean_interval
 from flan_tune.evaluation.scores import Score, ScoreTable
 from flan_tune.evaluation.suite_scores import TaskScores

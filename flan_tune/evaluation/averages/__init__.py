@@ -1,0 +1,1 @@
+"""The averages that papers report, from the one tidy table of scores."""

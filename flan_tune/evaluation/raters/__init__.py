@@ -1,0 +1,1 @@
+"""Which of two systems is preferred: pairs, people, and a model as judge."""
