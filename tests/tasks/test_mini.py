@@ -61,7 +61,8 @@ def test_items_are_answerable_and_splits_share_none(task):
             asked[split].append(task.templates[0].format(**item))
     assert not set(asked['train']) & {*asked['validation'], *asked['test']}
     assert not set(asked['validation']) & set(asked['test'])
-    assert len(set(asked['test'])) >= 20
+    # The least is that of numbers_1, with 96 items, of which one in eight is for testing.
+    assert len(set(asked['test'])) >= 12
 
 
 def test_held_out_tasks_are_never_trained_on():
@@ -339,7 +340,7 @@ def test_rendered_examples_are_short_and_made_of_whole_words(tokenizer):
             example = task.example('test', index)
             inputs, targets = (tokenizer.encode(example[k]) for k in ('inputs', 'targets'))
             assert not {UNKNOWN, *BYTES} & {*inputs, *targets}
-            assert len(targets) < 28
+            assert len(targets) < 36  # The runs on these tasks have room for 40.
             assert len(inputs) < 80 or task.variant.few_shot
             words |= {*re.findall(r'\w+', example['inputs'] + ' ' + example['targets'])}
     assert all(len(tokenizer.encode(word)) == 1 for word in words)
