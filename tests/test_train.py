@@ -127,7 +127,7 @@ def test_a_run_that_is_stopped_ends_when_its_checkpoint_is_written(
 def test_evaluate_gives_the_scores_of_training(finished, tmp_path):
     run(
         'evaluate', '--gin_file=runs/evaluate.gin', *MODEL, f'--gin.INITIAL_CHECKPOINT_PATH={finished}',
-        '--gin.BASELINE_CHECKPOINT_PATH=new', '--gin.MIXTURE_OR_TASK_NAME=mini_held_out',
+        '--gin.BASELINE_CHECKPOINT_PATH=new', '--gin.MIXTURE_OR_TASK_NAME=mini_quickstart_held_out',
         '--gin.MAX_EXAMPLES=3', '--gin.BATCH_SIZE=16', f'--gin.MODEL_DIR={tmp_path}',
     )  # fmt: skip
     scores = [json.loads((folder / 'scores.json').read_text()) for folder in (finished, tmp_path)]
