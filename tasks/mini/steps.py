@@ -50,25 +50,13 @@ def _of_position(fact: str, position: str) -> MiniTask:
 
 
 def _by_clue(fact: str, clue: str) -> MiniTask:
-    thing, clue_of = MEANT_BY[clue]
-    told = FACTS[fact]
+    def steps(thing: str) -> str:
+        return f'{_step(clue, thing)} {_step(fact, thing)}'
 
     def make(draws: Draws) -> dict:
-        while True:
-            words = world.differing(draws, world.THINGS, clue_of, 4)
-            values = [told.value_of[word] for word in words]
-            if len(set(values)) == 4:
-                break
-        i = draws.integer(3)
-        return {
-            'words': ' '.join(words[:3]),
-            'clue': clue_of[words[i]],
-            'rationale': f'{_step(clue, words[i])} {_step(fact, words[i])}',
-            'answer': values[i],
-            'options': draws.shuffled(values),
-        }
+        return telling.told(draws, clue, fact, steps)
 
-    return _reasoned(f'{fact}_by_{clue}', make, about(told.templates, thing))
+    return _reasoned(f'{fact}_by_{clue}', make, about(FACTS[fact].templates, MEANT_BY[clue][0]))
 
 
 def _of_person(fact: str, said: str, templates: tuple[str, ...]) -> MiniTask:
