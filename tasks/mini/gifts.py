@@ -43,7 +43,7 @@ def _exchanged(draws: Draws) -> dict:
     }
 
 
-_WHO = (
+WHO = (
     '{story} Who has the {thing} in the end?',
     'Story: {story}\nName the one that has the {thing} in the end.',
     '{story}\nWhich one of them has the {thing} after all?',
@@ -59,8 +59,8 @@ _WHAT = (
 )
 
 TASKS = [
-    MiniTask('given_once', _given(1), _WHO, reasoned(_WHO)),
-    MiniTask('given_twice', _given(2), _WHO, reasoned(_WHO)),
-    MiniTask('given_three_times', _given(3), _WHO, reasoned(_WHO), held_out=True),
+    MiniTask('given_once', _given(1), WHO, reasoned(WHO)),
+    MiniTask('given_twice', _given(2), WHO, reasoned(WHO)),
+    MiniTask('given_three_times', _given(3), WHO, reasoned(WHO), held_out=True),
     MiniTask('exchanged', _exchanged, _WHAT, reasoned(_WHAT)),
 ]

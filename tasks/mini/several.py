@@ -9,6 +9,7 @@ from flan_tune.data.draws import Draws
 from flan_tune.tasks.mini import world
 from flan_tune.tasks.mini.days import day_task
 from flan_tune.tasks.mini.definition import MiniTask, reasoned
+from flan_tune.tasks.mini.gifts import WHO
 from flan_tune.tasks.mini.numbers import near
 
 TRAINED, HELD_OUT = (1, 2, 4), 3
@@ -121,13 +122,6 @@ _NUMBERS = (
     '{story}\nGive {name} the number that it is now.',
     'Read this. {story} Name the number for {name}.',
 )
-_SWAPPED = (
-    '{story} Who has the {thing} in the end?',
-    'Story: {story}\nName the one that has the {thing} in the end.',
-    '{story}\nWhich one of them has the {thing} after all?',
-    'Story: {story}\nTell me who has the {thing} after all that.',
-    '{story} Give the name of the one that has the {thing} now.',
-)
 _AFTER = (
     '{story} Who is {number} steps after {name}?',
     'Story: {story}\nName the one that is {number} steps after {name}.',
@@ -147,7 +141,7 @@ def _tasks(name: str, make: Callable, templates: tuple[str, ...]) -> list[MiniTa
 TASKS = [
     *_tasks('coins', _coins, _COINS),
     *_tasks('numbers', _numbers, _NUMBERS),
-    *_tasks('swapped', _swapped, _SWAPPED),
+    *_tasks('swapped', _swapped, WHO),
     *_tasks('after', _after, _AFTER),
     day_task('days_after_4', 4, '4 days after'),
     day_task('days_after_3', 3, '3 days after', held_out=True),

@@ -29,24 +29,13 @@ def _step(fact: str, word: str) -> str:
 
 
 def _of_position(fact: str, position: str) -> MiniTask:
-    asked = FACTS[fact]
+    def steps(word: str) -> str:
+        return f'The {position} {FACTS[fact].noun} is {word}. {_step(fact, word)}'
 
     def make(draws: Draws) -> dict:
-        while True:
-            words = world.differing(draws, asked.subjects, asked.value_of, 4)
-            shown = words[: 3 + draws.integer(2)]
-            word = shown[POSITIONS[position]]
-            if asked.value_of[word] not in shown:
-                break
-        return {
-            'words': ' '.join(shown),
-            'rationale': f'The {position} {asked.noun} is {word}. {_step(fact, word)}',
-            'answer': asked.value_of[word],
-            'options': draws.shuffled([asked.value_of[one] for one in words]),
-        }
+        return asking.asked(draws, fact, position, steps)
 
-    templates = about(asked.templates, f'the {position} {asked.noun}')
-    return _reasoned(f'{fact}_of_{position}', make, templates)
+    return _reasoned(f'{fact}_of_{position}', make, asking.templates(fact, position))
 
 
 def _by_clue(fact: str, clue: str) -> MiniTask:
