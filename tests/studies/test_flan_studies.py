@@ -18,7 +18,7 @@ STUDIES = {
     'flan2022_zero_shot_cot': {'pretrained': 1, 'before': 1, 'tuned': 6},
     'flan2022_families': {'pretrained': 4, 'before': 4, 'tuned': 12},
     'flan2022_compute': {'pretrained': 3, 'tuned': 3},
-    'flan_clusters': {'pretrained': 1, 'before': 1, 'tuned': 15},
+    'flan_clusters': {'pretrained': 1, 'before': 1, 'tuned': 18},
     'flan_size': {'pretrained': 3, 'before': 3, 'tuned': 9},
     'flan_instructions': {'pretrained': 1, 'before': 1, 'tuned': 9},
     'flan_exemplars': {'pretrained': 1, 'tuned': 3, 'asked': 12},
