@@ -11,7 +11,7 @@ import jax
 from flan_tune import cli, configuration
 from flan_tune.evaluation.config import EvaluationConfig
 from flan_tune.evaluation.held_out import suite_summary
-from flan_tune.evaluation.suites import OnBadRecord, named
+from flan_tune.evaluation.suites.definition import OnBadRecord, named
 from flan_tune.interchange.initial import config_at, initial_params
 from flan_tune.models.functional import FunctionalModel, ModelConfig
 from flan_tune.partitioning.mesh import make_mesh

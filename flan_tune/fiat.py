@@ -31,8 +31,8 @@ from flan_tune.data.config import DataConfig
 from flan_tune.errors import UserError
 from flan_tune.evaluation.averages.flan import fiat_averages
 from flan_tune.evaluation.held_out import suite_summary
-from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.scores import ScoreTable
+from flan_tune.evaluation.suites.runner import run_suite
 from flan_tune.export import export
 from flan_tune.interchange.tensor_folder import CONFIG_FILE
 from flan_tune.models.functional import ModelConfig

@@ -7,7 +7,7 @@ from flan_tune.chains.examples import Example
 from flan_tune.chains.prompts import Exemplar, Reasoning, TaskPrompt, concluded, fitted, rendered
 from flan_tune.chains.suites import AskedBy, TestSet, chained_suite
 from flan_tune.chains.writers import Asked, CachedModel, Writer
-from flan_tune.evaluation.suites import Suite
+from flan_tune.evaluation.suites.definition import Suite
 from flan_tune.reporting.progress import EvaluationProgress
 
 

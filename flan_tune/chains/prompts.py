@@ -10,7 +10,7 @@ from flan_tune.data.text_files import BadRecord, expand_path
 from flan_tune.errors import UserError
 from flan_tune.evaluation.extraction import ANSWER_MARK, chain_answer
 from flan_tune.evaluation.files import read_jsonl, text_fields
-from flan_tune.evaluation.suites import named
+from flan_tune.evaluation.suites.definition import named
 
 # What begins the sentence that gives the answer.
 _CONCLUSION = re.compile(r'(?:\b(?:So|Thus|Hence|Therefore),? )?\b[Tt]he (?:final )?$')

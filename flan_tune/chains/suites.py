@@ -8,9 +8,7 @@ from flan_tune.chains.examples import Example
 from flan_tune.chains.prompts import concluded
 from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError, did_you_mean
-from flan_tune.evaluation.ranking_metrics import Output, WholeSetTask, auc_pr
-from flan_tune.evaluation.suite_settings import questions
-from flan_tune.evaluation.suites import (
+from flan_tune.evaluation.suites.definition import (
     Extracted,
     Protocol,
     Question,
@@ -19,7 +17,9 @@ from flan_tune.evaluation.suites import (
     SuiteTask,
     open_suite,
 )
-from flan_tune.evaluation.task_suites import can_rank
+from flan_tune.evaluation.suites.instruction import can_rank
+from flan_tune.evaluation.suites.settings import questions
+from flan_tune.evaluation.suites.whole_set import Output, WholeSetTask, auc_pr
 
 # Preferred metrics of a registered task; else its first.
 _HEADLINES = ('token_f1', 'f1', 'accuracy', 'exact_match')
@@ -222,7 +222,7 @@ def _published(name: str) -> tuple[Suite, dict[str, str]]:
 
 
 def _registered(name: str, split: str) -> tuple[Suite, dict[str, str]]:
-    from flan_tune.evaluation.registered_suites import task_suite
+    from flan_tune.evaluation.suites.registered import task_suite
 
     definition = task_suite(name, name, protocols={}, split=split)
     suite = Suite(definition, pathlib.Path('.'))

@@ -14,7 +14,7 @@ from flan_tune.data.text_files import BadRecord, expand_path
 from flan_tune.decoding.text_model import Generation, TextModel
 from flan_tune.errors import UserError, did_you_mean
 from flan_tune.evaluation.files import read_jsonl
-from flan_tune.evaluation.suites import named
+from flan_tune.evaluation.suites.definition import named
 from flan_tune.interchange.configured import configured_model
 from flan_tune.interchange.initial import initial_params
 from flan_tune.models.functional import FunctionalModel, ModelConfig, Params

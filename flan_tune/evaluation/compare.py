@@ -11,7 +11,7 @@ from flan_tune.evaluation.prediction_files import FOLDER, read_rows
 from flan_tune.evaluation.protocol_names import is_asked, plain_protocol
 from flan_tune.evaluation.recorded.scoring import recorded_scores
 from flan_tune.evaluation.resampling import Comparison, compare, mean_interval
-from flan_tune.evaluation.suites import find_suite, suite_names
+from flan_tune.evaluation.suites.definition import find_suite, suite_names
 from flan_tune.reporting.comparison import checkpoint_of, checkpoint_order
 
 MEAN = ''

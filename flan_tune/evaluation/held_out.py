@@ -15,11 +15,11 @@ from flan_tune.errors import UserError, did_you_mean
 from flan_tune.evaluation.averages.by_name import average_names, find_average, find_averages
 from flan_tune.evaluation.averages.flan2022 import has_scores, suite_mean
 from flan_tune.evaluation.protocol_names import protocol_name
-from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.score_files import read_reports, read_table
 from flan_tune.evaluation.scores import ScoreTable
-from flan_tune.evaluation.suite_settings import questions
-from flan_tune.evaluation.suites import OnBadRecord, Suite, find_suite, open_suite
+from flan_tune.evaluation.suites.definition import OnBadRecord, Suite, find_suite, open_suite
+from flan_tune.evaluation.suites.runner import run_suite
+from flan_tune.evaluation.suites.settings import questions
 from flan_tune.models.functional import FunctionalModel, Params
 from flan_tune.partitioning.rules import Layout
 from flan_tune.reporting.comparison import checkpoint_order

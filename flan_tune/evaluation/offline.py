@@ -10,7 +10,7 @@ from flan_tune.evaluation.compare import as_json, compare_runs, open_run
 from flan_tune.evaluation.recorded.files import Setting
 from flan_tune.evaluation.recorded.scoring import RECORDED, RecordedScores, all_recorded_scores
 from flan_tune.evaluation.scores import ScoreTable
-from flan_tune.evaluation.suites import find_suite, open_suite
+from flan_tune.evaluation.suites.definition import find_suite, open_suite
 from flan_tune.reporting.paired_table import print_pairs
 from flan_tune.reporting.suite_table import print_averages, print_reports, with_values
 

@@ -12,7 +12,7 @@ from flan_tune.data.text_files import BadRecord, expand_path
 from flan_tune.errors import UserError
 from flan_tune.evaluation.files import read_jsonl, text_fields
 from flan_tune.evaluation.sampled import CHUNK, Generator, Sampling, sample_to_file
-from flan_tune.evaluation.suites import OnBadRecord, named
+from flan_tune.evaluation.suites.definition import OnBadRecord, named
 
 # Of Flan 2022, but for the length, which it does not give.
 SAMPLING = Sampling(samples=5, temperature=0.7, max_new_tokens=256)

@@ -1,6 +1,6 @@
 """Evaluation suites from their publishers' own files. Importing registers them by name; no file is read."""
 
-from flan_tune.evaluation.suites import register_suite
+from flan_tune.evaluation.suites.definition import register_suite
 from flan_tune.tasks.suites import (
     bbh,
     civil_comments,

@@ -14,7 +14,7 @@ from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError
 from flan_tune.evaluation.extraction import chain_answer, zero_shot_answer
 from flan_tune.evaluation.files import read_json, read_text, text_fields
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition, SuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition, SuiteTask
 
 SHOTS = 3
 TRIGGER = "Let's think step by step."

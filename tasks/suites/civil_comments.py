@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 
 from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError
-from flan_tune.evaluation.ranking_metrics import Output, auc_roc
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.whole_set import Output, auc_roc
 from flan_tune.tasks.suites.labelled import LabelledTask, csv_records, labelled
 
 NAME = 'civil_comments'

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from flan_tune.data.text_files import BadRecord
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
 from flan_tune.tasks.suites.labelled import LabelledTask, csv_records
 
 FILE = 'crows_pairs_anonymized.csv'

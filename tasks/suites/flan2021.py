@@ -11,9 +11,9 @@ The folder is not looked into: TFDS has its own (`TFDS_DATA_DIR`).
 import functools
 import pathlib
 
-from flan_tune.evaluation.registered_suites import each_template, without_absent
-from flan_tune.evaluation.suites import Protocol, SuiteDefinition
-from flan_tune.evaluation.task_suites import InstructionSuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, SuiteDefinition
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask
+from flan_tune.evaluation.suites.registered import each_template, without_absent
 
 _RANKED = {
     'closed-book question answering': 'arc_challenge arc_easy',

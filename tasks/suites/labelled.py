@@ -9,8 +9,8 @@ from flan_tune.data.draws import Draws
 from flan_tune.data.text_files import BadRecord
 from flan_tune.evaluation.extraction import match_option
 from flan_tune.evaluation.files import read_csv
-from flan_tune.evaluation.ranking_metrics import Output, WholeSetTask
-from flan_tune.evaluation.suites import Question
+from flan_tune.evaluation.suites.definition import Question
+from flan_tune.evaluation.suites.whole_set import Output, WholeSetTask
 
 Records = Callable[[], Iterable[Question | BadRecord]]
 

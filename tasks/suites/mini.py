@@ -13,7 +13,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 
 from flan_tune.data.draws import Draws
-from flan_tune.evaluation.suites import Question, SuiteTask
+from flan_tune.evaluation.suites.definition import Question, SuiteTask
 
 QUESTIONS = 100
 EXEMPLARS = 8

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from flan_tune.data.draws import Draws
 from flan_tune.evaluation.extraction import chain_answer
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
 from flan_tune.tasks.suites.mini import (
     TRIGGER,
     Item,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from flan_tune.data.draws import Draws
 from flan_tune.evaluation.numbers import final_number
-from flan_tune.evaluation.suites import Protocol, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, SuiteDefinition
 from flan_tune.tasks.suites.mini import TRIGGER, Item, MiniSuiteTask, world
 from flan_tune.tasks.suites.mini_tydiqa import language_word
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from flan_tune.data.draws import Draws
 from flan_tune.evaluation.extraction import chain_answer, match_option
-from flan_tune.evaluation.suites import Extracted, Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Extracted, Protocol, Question, SuiteDefinition
 from flan_tune.tasks.suites.mini import TRIGGER, Item, MiniSuiteTask, chain, question_lines, world
 
 NAME = 'mini_mmlu'

@@ -5,8 +5,8 @@ examples are ranked; those that reason in the last two are also asked for their 
 in OPT-IML's own style of prompts, with 0 exemplars or as many as `--shots` says. The questions are generated.
 """
 
-from flan_tune.evaluation.registered_suites import task_suite
-from flan_tune.evaluation.suites import Protocol
+from flan_tune.evaluation.suites.definition import Protocol
+from flan_tune.evaluation.suites.registered import task_suite
 
 PROMPTS = 40
 LEVELS = ('fully_held_out', 'partially_held_out', 'supervised')

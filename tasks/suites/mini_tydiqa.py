@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from flan_tune.data.draws import Draws
 from flan_tune.evaluation.metrics import squad_example
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
 from flan_tune.tasks.suites.mini import Item, MiniSuiteTask, world
 
 NAME = 'mini_tydiqa'

@@ -19,7 +19,7 @@ from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError, did_you_mean
 from flan_tune.evaluation.extraction import chain_answer, match_option, zero_shot_answer
 from flan_tune.evaluation.files import read_csv, read_json
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition, SuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition, SuiteTask
 
 SHOTS = 5
 CHANCE = 25.0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from flan_tune.data.text_files import BadRecord, expand_path
 from flan_tune.errors import UserError
 from flan_tune.evaluation.files import read_text
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition, SuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition, SuiteTask
 
 if TYPE_CHECKING:
     from flan_tune.tasks.niv2.files import TaskFile

@@ -6,8 +6,8 @@ accuracy where there are candidates.
 `flan_tune.evaluation.averages.opt_iml` averages them by level of generalization. The folder is that of all data.
 """
 
-from flan_tune.evaluation.registered_suites import task_suite
-from flan_tune.evaluation.suites import Protocol
+from flan_tune.evaluation.suites.definition import Protocol
+from flan_tune.evaluation.suites.registered import task_suite
 
 PROMPTS = 250
 SPLITS = {'validation': ('validation', 'test'), 'test': ('test', 'validation')}

@@ -20,7 +20,7 @@ from typing import Any
 from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError
 from flan_tune.evaluation.files import read_jsonl, read_lines
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
 from flan_tune.tasks.suites.labelled import LabelledTask, csv_records, label_number, labelled
 
 SHOTS = 32

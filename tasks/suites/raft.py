@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from flan_tune.data.text_files import BadRecord
-from flan_tune.evaluation.ranking_metrics import Output, macro_f1
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.whole_set import Output, macro_f1
 from flan_tune.tasks.suites.labelled import LabelledTask, csv_records, labelled
 
 SHOTS = 5

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from flan_tune.data.text_files import BadRecord
 from flan_tune.evaluation import metrics
-from flan_tune.evaluation.ranking_metrics import Output
 from flan_tune.evaluation.sql.exact_set_match import exact_set_match
 from flan_tune.evaluation.sql.queries import Schema, SqlError, parse_query, read_schemas
-from flan_tune.evaluation.suites import Extracted, Protocol, Question, SuiteDefinition
-from flan_tune.evaluation.task_suites import InstructionSuiteTask
+from flan_tune.evaluation.suites.definition import Extracted, Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask
+from flan_tune.evaluation.suites.whole_set import Output
 
 TABLES = 'tables.json'
 _log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.suites import Protocol, SuiteDefinition
-from flan_tune.evaluation.task_suites import InstructionSuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, SuiteDefinition
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask
 
 if TYPE_CHECKING:
     from flan_tune.data.rendering import Renderer

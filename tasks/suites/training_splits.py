@@ -15,7 +15,7 @@ from flan_tune.data.prompts import Prompt
 from flan_tune.data.sources import JsonlSource
 from flan_tune.data.tasks import register_task
 from flan_tune.data.text_files import BadRecord
-from flan_tune.evaluation.suites import Question
+from flan_tune.evaluation.suites.definition import Question
 from flan_tune.tasks.suites import xor_attriqa, xtreme_up
 
 _FOLDER = '${FLAN_TUNE_DATA_DIR}'

@@ -16,7 +16,7 @@ from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError
 from flan_tune.evaluation.files import read_json, text_fields
 from flan_tune.evaluation.metrics import squad_example
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition, SuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition, SuiteTask
 
 SHOTS = 1
 CODES = {

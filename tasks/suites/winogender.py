@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError
 from flan_tune.evaluation.files import read_lines
-from flan_tune.evaluation.ranking_metrics import Output
 from flan_tune.evaluation.scores import Score
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.whole_set import Output
 from flan_tune.tasks.suites.labelled import LabelledTask, Records
 
 FILE = 'all_sentences.tsv'

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from flan_tune.data.text_files import BadRecord
 from flan_tune.evaluation.files import read_jsonl, text_fields
-from flan_tune.evaluation.ranking_metrics import Output, auc_pr
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.whole_set import Output, auc_pr
 from flan_tune.tasks.suites.labelled import LabelledTask, label_number, labelled
 
 LANGUAGES = ('bn', 'fi', 'ja', 'ru', 'te')

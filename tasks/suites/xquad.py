@@ -13,7 +13,7 @@ from typing import Any
 from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError
 from flan_tune.evaluation.files import read_json, text_fields
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition
 from flan_tune.tasks.suites.xtreme_up import NO_ANSWER, XtremeUpTask
 
 LANGUAGES = ('ar', 'de', 'el', 'es', 'hi', 'ro', 'ru', 'th', 'tr', 'vi', 'zh')

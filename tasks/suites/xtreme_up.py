@@ -14,7 +14,7 @@ from flan_tune.data.draws import Draws
 from flan_tune.data.text_files import BadRecord
 from flan_tune.evaluation.files import read_jsonl, text_fields
 from flan_tune.evaluation.metrics import squad_example
-from flan_tune.evaluation.suites import Protocol, Question, SuiteDefinition, SuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, Question, SuiteDefinition, SuiteTask
 
 Records = Callable[[], Iterable[Question | BadRecord]]
 

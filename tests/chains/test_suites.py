@@ -11,7 +11,7 @@ from flan_tune.chains.prompts import Exemplar, Reasoning, TaskPrompt
 from flan_tune.decoding.text_model import Generation, Likelihood
 from flan_tune.errors import UserError
 from flan_tune.evaluation.averages.flan import fiat_averages
-from flan_tune.evaluation.runner import run_suite
+from flan_tune.evaluation.suites.runner import run_suite
 from flan_tune.reporting.run_folder import RunFolder
 from flan_tune.tasks.suites import training_splits
 

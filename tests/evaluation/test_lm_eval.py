@@ -14,8 +14,8 @@ from flan_tune.data.tokenizer import Tokenizer
 from flan_tune.errors import UserError
 from flan_tune.evaluation import lm_eval as adapter
 from flan_tune.evaluation.files import read_csv
-from flan_tune.evaluation.runner import run_suite
-from flan_tune.evaluation.suites import open_suite
+from flan_tune.evaluation.suites.definition import open_suite
+from flan_tune.evaluation.suites.runner import run_suite
 from flan_tune.interchange.configured import configured_model
 from flan_tune.reporting.run_folder import RunFolder
 

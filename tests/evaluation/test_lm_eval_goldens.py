@@ -11,8 +11,8 @@ import types
 import pytest
 
 from flan_tune.evaluation import lm_eval as adapter
-from flan_tune.evaluation.runner import run_suite
-from flan_tune.evaluation.suites import open_suite
+from flan_tune.evaluation.suites.definition import open_suite
+from flan_tune.evaluation.suites.runner import run_suite
 from flan_tune.reporting.run_folder import RunFolder
 
 GOLDENS = pathlib.Path(__file__).parent / 'goldens' / 'lm_eval'

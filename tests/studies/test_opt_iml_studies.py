@@ -4,7 +4,7 @@ import pytest
 
 from flan_tune import configuration
 from flan_tune.data import mixtures
-from flan_tune.evaluation.suites import find_suite
+from flan_tune.evaluation.suites.definition import find_suite
 from flan_tune.studies.contrasts import Contrast
 from flan_tune.studies.findings import AllOf
 from flan_tune.studies.grid import Grid

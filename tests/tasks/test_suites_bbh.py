@@ -3,7 +3,7 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.suites import open_suite
+from flan_tune.evaluation.suites.definition import open_suite
 
 
 def prompt_files(folder, protocol):

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.ranking_metrics import Output
 from flan_tune.evaluation.recorded.scoring import score_recorded
-from flan_tune.evaluation.suite_scores import score_predictions
-from flan_tune.evaluation.suites import Suite
+from flan_tune.evaluation.suites.definition import Suite
+from flan_tune.evaluation.suites.scoring import score_predictions
+from flan_tune.evaluation.suites.whole_set import Output
 from flan_tune.tasks.suites import xor_attriqa, xquad, xtreme_up
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from flan_tune.data.mixtures import find
 from flan_tune.evaluation.averages.flan import flan_averages
-from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.score_files import read_table
-from flan_tune.evaluation.suites import Suite
+from flan_tune.evaluation.suites.definition import Suite
+from flan_tune.evaluation.suites.runner import run_suite
 from flan_tune.reporting.run_folder import RunFolder
 from flan_tune.tasks.suites import flan2021
 

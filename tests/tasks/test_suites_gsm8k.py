@@ -5,7 +5,7 @@ import pytest
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation.numbers import final_number
-from flan_tune.evaluation.suites import open_suite
+from flan_tune.evaluation.suites.definition import open_suite
 from flan_tune.tasks.suites.gsm8k import EXEMPLARS
 
 STEP = re.compile(r'((?:[\d.]+ [-+*/] )+[\d.]+) = (\d+(?:\.\d+)?)')

@@ -9,12 +9,12 @@ import pytest
 from flan_tune.errors import UserError
 from flan_tune.evaluation.averages.flan2022 import aggregates
 from flan_tune.evaluation.averages.opt_iml import bench_descriptions
-from flan_tune.evaluation.ranking_metrics import Output
-from flan_tune.evaluation.registered_suites import open_instruction_tasks
 from flan_tune.evaluation.scores import Score, ScoreTable
-from flan_tune.evaluation.suite_scores import score_predictions
-from flan_tune.evaluation.suites import PROTOCOLS, Suite, register_suite
-from flan_tune.evaluation.task_rows import task_rows
+from flan_tune.evaluation.suites.definition import PROTOCOLS, Suite, register_suite
+from flan_tune.evaluation.suites.registered import open_instruction_tasks
+from flan_tune.evaluation.suites.rows import task_rows
+from flan_tune.evaluation.suites.scoring import score_predictions
+from flan_tune.evaluation.suites.whole_set import Output
 from flan_tune.tasks.suites import flan2021, natural_instructions, opt_iml, structured, t0
 from flan_tune.tasks.suites.natural_instructions import (
     CrossLingualTokenizer,

@@ -4,7 +4,7 @@ import pytest
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation.recorded.scoring import score_recorded
-from flan_tune.evaluation.suites import find_suite, open_suite
+from flan_tune.evaluation.suites.definition import find_suite, open_suite
 from flan_tune.tasks.suites.mgsm import LANGUAGES
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from flan_tune.data.tokenizer import Tokenizer
 from flan_tune.errors import UserError
-from flan_tune.evaluation import suites
-from flan_tune.evaluation.runner import run_suite
-from flan_tune.evaluation.suite_scores import score_predictions
+from flan_tune.evaluation.suites import definition as suites
+from flan_tune.evaluation.suites.runner import run_suite
+from flan_tune.evaluation.suites.scoring import score_predictions
 from flan_tune.reporting.run_folder import RunFolder
 from flan_tune.tasks.mini import world
 from flan_tune.tasks.mini.collection import TASKS
@@ -294,7 +294,7 @@ def test_mgsm_answers_by_their_steps_and_in_their_language():
 def test_questions_are_the_same_in_another_process_without_seqio_or_a_data_folder():
     program = """
 import sys
-from flan_tune.evaluation import suites
+from flan_tune.evaluation.suites import definition as suites
 task = suites.open_suite('mini_mmlu').task('third_fact')
 print(task.prompt(task.questions[7], 'cot', 2))
 assert not {'seqio', 'tensorflow', 'jax'} & set(sys.modules)

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.suites import find_suite, open_suite
+from flan_tune.evaluation.suites.definition import find_suite, open_suite
 
 ROWS = [
     ['What is 1 + 1?', '1', ' 2', '3', 'four, or so', 'B'],

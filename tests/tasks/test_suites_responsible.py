@@ -4,10 +4,10 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.ranking_metrics import Output
-from flan_tune.evaluation.suite_scores import score_predictions
-from flan_tune.evaluation.suites import Suite
-from flan_tune.evaluation.task_rows import task_rows
+from flan_tune.evaluation.suites.definition import Suite
+from flan_tune.evaluation.suites.rows import task_rows
+from flan_tune.evaluation.suites.scoring import score_predictions
+from flan_tune.evaluation.suites.whole_set import Output
 from flan_tune.tasks.suites import civil_comments, crows_pairs, opt_tasks, raft, winogender
 
 KEY = {'protocol': 'rank', 'shots': 0, 'checkpoint': 'c'}

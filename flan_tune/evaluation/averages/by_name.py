@@ -30,7 +30,7 @@ from flan_tune.evaluation.averages.flan import (
 from flan_tune.evaluation.averages.opt_iml import LEVELS, bench_descriptions, opt_iml_averages
 from flan_tune.evaluation.protocol_names import plain_protocol
 from flan_tune.evaluation.scores import ScoreTable
-from flan_tune.evaluation.suites import find_suite, suite_names
+from flan_tune.evaluation.suites.definition import find_suite, suite_names
 
 Runs = Sequence[tuple[str, str]]
 _T0 = 't0_held_out'

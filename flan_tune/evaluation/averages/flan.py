@@ -13,7 +13,7 @@ import numpy as np
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation.scores import Score, ScoreTable
-from flan_tune.evaluation.suites import find_suite
+from flan_tune.evaluation.suites.definition import find_suite
 
 # Suite -> the one that scores the same data sets on their dev examples.
 DEV_SUITES = {'flan2021_rank': 'flan2021_rank_dev', 'flan2021_generated': 'flan2021_generated_dev'}

@@ -16,7 +16,7 @@ import numpy as np
 from flan_tune.errors import UserError
 from flan_tune.evaluation.protocol_names import chains_of, plain_protocol, protocol_name
 from flan_tune.evaluation.scores import Score, ScoreTable
-from flan_tune.evaluation.suites import find_suite, suite_names
+from flan_tune.evaluation.suites.definition import find_suite, suite_names
 
 
 @dataclasses.dataclass(frozen=True)

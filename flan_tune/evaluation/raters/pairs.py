@@ -12,7 +12,7 @@ from flan_tune.data.text_files import BadRecord, expand_path
 from flan_tune.errors import UserError
 from flan_tune.evaluation.files import read_jsonl
 from flan_tune.evaluation.journal import Journal, digest
-from flan_tune.evaluation.suites import OnBadRecord, named
+from flan_tune.evaluation.suites.definition import OnBadRecord, named
 
 Side = Literal['a', 'b']
 Preference = Literal['a', 'b', 'tie']

@@ -9,7 +9,7 @@ from flan_tune.errors import UserError, did_you_mean
 from flan_tune.evaluation.files import read_jsonl
 from flan_tune.evaluation.prediction_files import FOLDER
 from flan_tune.evaluation.protocol_names import is_asked
-from flan_tune.evaluation.suites import Suite, SuiteTask, suite_names
+from flan_tune.evaluation.suites.definition import Suite, SuiteTask, suite_names
 from flan_tune.reporting.comparison import checkpoint_order
 
 # What every line of our own files has.

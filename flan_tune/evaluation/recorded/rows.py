@@ -12,9 +12,9 @@ from flan_tune.data.text_files import BadRecord
 from flan_tune.evaluation.files import read_jsonl
 from flan_tune.evaluation.protocol_names import plain_protocol
 from flan_tune.evaluation.recorded.files import Setting
-from flan_tune.evaluation.suite_scores import Prediction
-from flan_tune.evaluation.suites import Question, SuiteTask
-from flan_tune.evaluation.task_rows import has_templates
+from flan_tune.evaluation.suites.definition import Question, SuiteTask
+from flan_tune.evaluation.suites.rows import has_templates
+from flan_tune.evaluation.suites.scoring import Prediction
 
 # What options were ranked by; the first that a line has counts.
 _LIKELIHOODS = ('ranked_by', 'log_likelihoods')

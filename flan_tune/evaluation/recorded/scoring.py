@@ -18,9 +18,9 @@ from flan_tune.evaluation.recorded.files import find_files, settings, split_chec
 from flan_tune.evaluation.recorded.rows import Recorded, Setting, read_recorded
 from flan_tune.evaluation.resampling import mean_interval
 from flan_tune.evaluation.scores import Score, ScoreTable
-from flan_tune.evaluation.suite_scores import TaskScores
-from flan_tune.evaluation.suites import OnBadRecord, Suite, named, open_suite
-from flan_tune.evaluation.task_rows import score_task
+from flan_tune.evaluation.suites.definition import OnBadRecord, Suite, named, open_suite
+from flan_tune.evaluation.suites.rows import score_task
+from flan_tune.evaluation.suites.scoring import TaskScores
 
 RECORDED = 'recorded'
 

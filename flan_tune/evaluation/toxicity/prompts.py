@@ -21,7 +21,7 @@ from flan_tune.evaluation.resampling import bootstrap_interval
 from flan_tune.evaluation.sampled import CHUNK, Generator, Sampling, sample_to_file
 from flan_tune.evaluation.score_files import add_scores
 from flan_tune.evaluation.scores import Score
-from flan_tune.evaluation.suites import OnBadRecord, named
+from flan_tune.evaluation.suites.definition import OnBadRecord, named
 from flan_tune.evaluation.toxicity.scorers import (
     Scored,
     Scorer,

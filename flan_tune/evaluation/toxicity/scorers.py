@@ -17,7 +17,7 @@ from flan_tune.errors import UserError, did_you_mean
 from flan_tune.evaluation.files import read_jsonl
 from flan_tune.evaluation.journal import Journal, digest
 from flan_tune.evaluation.plugins import load
-from flan_tune.evaluation.suites import named
+from flan_tune.evaluation.suites.definition import named
 
 _SECONDS_HELD = 1.0  # Waiting for the disk after each text would cost a fast classifier hours.
 

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation import suites
 from flan_tune.evaluation.averages import by_name
 from flan_tune.evaluation.averages.by_name import average_names, find_average, find_averages
 from flan_tune.evaluation.averages.opt_iml import Described
 from flan_tune.evaluation.scores import Score, ScoreTable
-from flan_tune.evaluation.suites import Protocol, SuiteDefinition, find_suite
+from flan_tune.evaluation.suites import definition as suites
+from flan_tune.evaluation.suites.definition import Protocol, SuiteDefinition, find_suite
 
 
 def row(suite, task, protocol, value, metric='accuracy', template='', shots=0):

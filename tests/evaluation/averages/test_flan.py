@@ -1,7 +1,6 @@
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation import suites
 from flan_tune.evaluation.averages.flan import (
     fiat_averages,
     flan_averages,
@@ -9,6 +8,7 @@ from flan_tune.evaluation.averages.flan import (
     over_templates,
 )
 from flan_tune.evaluation.scores import Score, ScoreTable
+from flan_tune.evaluation.suites import definition as suites
 from flan_tune.tasks.suites import flan2021, xor_attriqa, xtreme_up
 
 

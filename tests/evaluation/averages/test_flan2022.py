@@ -7,7 +7,7 @@ from flan_tune.errors import UserError
 from flan_tune.evaluation.averages.flan2022 import aggregates, average, normalized, suite_mean
 from flan_tune.evaluation.recorded.scoring import score_recorded
 from flan_tune.evaluation.scores import Score, ScoreTable
-from flan_tune.evaluation.suites import find_suite
+from flan_tune.evaluation.suites.definition import find_suite
 
 
 def row(suite, task, protocol, value, metric='exact_match', shots=3, checkpoint='after'):

@@ -8,9 +8,9 @@ import pytest
 from flan_tune.errors import UserError
 from flan_tune.evaluation.recorded.files import Setting
 from flan_tune.evaluation.recorded.scoring import RECORDED, all_recorded_scores, recorded_scores
-from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.scores import ScoreTable
-from flan_tune.evaluation.suites import open_suite
+from flan_tune.evaluation.suites.definition import open_suite
+from flan_tune.evaluation.suites.runner import run_suite
 from flan_tune.reporting.run_folder import RunFolder
 
 

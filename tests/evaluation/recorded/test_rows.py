@@ -9,10 +9,10 @@ from flan_tune.data.prompts import Prompt
 from flan_tune.data.sources import GeneratedSource
 from flan_tune.data.tasks import register_task
 from flan_tune.errors import UserError
-from flan_tune.evaluation import suites
 from flan_tune.evaluation.recorded.scoring import score_recorded
-from flan_tune.evaluation.registered_suites import task_suite
-from flan_tune.evaluation.suites import Protocol, Suite, register_suite
+from flan_tune.evaluation.suites import definition as suites
+from flan_tune.evaluation.suites.definition import Protocol, Suite, register_suite
+from flan_tune.evaluation.suites.registered import task_suite
 
 COMMENTS = {'no': 0.0, 'nay': 0.1, 'yes': 0.9, 'yea': 1.0}
 

@@ -5,7 +5,7 @@ import pytest
 from flan_tune.errors import UserError
 from flan_tune.evaluation.recorded.scoring import recorded_scores, score_recorded
 from flan_tune.evaluation.resampling import compare
-from flan_tune.evaluation.suites import open_suite
+from flan_tune.evaluation.suites.definition import open_suite
 
 GOLDS = {'snarks': ['(A)', '(B)', '(A)', '(B)'], 'navigate': ['Yes', 'No']}
 

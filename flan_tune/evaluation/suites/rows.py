@@ -10,11 +10,11 @@ import numpy as np
 from flan_tune.errors import UserError
 from flan_tune.evaluation.extraction import majority
 from flan_tune.evaluation.protocol_names import plain_protocol
-from flan_tune.evaluation.ranking_metrics import Output, WholeSetTask
 from flan_tune.evaluation.scores import Score
-from flan_tune.evaluation.suite_scores import Prediction, TaskScores, score_predictions
-from flan_tune.evaluation.suites import Question, SuiteTask
-from flan_tune.evaluation.task_suites import InstructionSuiteTask
+from flan_tune.evaluation.suites.definition import Question, SuiteTask
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask
+from flan_tune.evaluation.suites.scoring import Prediction, TaskScores, score_predictions
+from flan_tune.evaluation.suites.whole_set import Output, WholeSetTask
 
 _log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from flan_tune.data.text_files import BadRecord
 from flan_tune.errors import UserError
-from flan_tune.evaluation import suites
 from flan_tune.evaluation.extraction import chain_answer, majority
 from flan_tune.evaluation.files import read_lines
-from flan_tune.evaluation.suites import (
+from flan_tune.evaluation.suites import definition as suites
+from flan_tune.evaluation.suites.definition import (
     Extracted,
     Protocol,
     Question,
@@ -199,7 +199,7 @@ def test_an_empty_list_of_tasks_is_an_error(tmp_path):
 def test_suites_need_neither_jax_nor_tensorflow():
     program = """
 import sys
-from flan_tune.evaluation import suites
+from flan_tune.evaluation.suites import definition as suites
 from flan_tune.evaluation.averages import by_name, flan2022
 from flan_tune.evaluation.recorded import scoring
 print(*suites.suite_names())

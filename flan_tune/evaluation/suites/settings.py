@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol, get_args
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.suites import Question, SuiteTask
-from flan_tune.evaluation.task_suites import InstructionSuiteTask
+from flan_tune.evaluation.suites.definition import Question, SuiteTask
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask
 
 RankBy = Literal['sum', 'token', 'character', 'unconditional']
 MAX_NEW_TOKENS = {'direct': 128, 'cot': 512}

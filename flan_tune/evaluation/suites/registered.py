@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from flan_tune.data.definition import Variant
 from flan_tune.data.rendering import Renderer
 from flan_tune.errors import UserError
-from flan_tune.evaluation.suites import Protocol, SuiteDefinition
-from flan_tune.evaluation.task_suites import InstructionSuiteTask, can_rank
+from flan_tune.evaluation.suites.definition import Protocol, SuiteDefinition
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask, can_rank
 
 if TYPE_CHECKING:
     from flan_tune.data.tasks import InstructionTask

@@ -16,8 +16,11 @@ from flan_tune.evaluation.recorded.rows import Recorded
 from flan_tune.evaluation.recorded.scoring import RecordedScores
 from flan_tune.evaluation.score_files import add_report, add_scores
 from flan_tune.evaluation.scores import Score, ScoreTable
-from flan_tune.evaluation.suite_scores import TaskScores, extracted_answer
-from flan_tune.evaluation.suite_settings import (
+from flan_tune.evaluation.suites.definition import Question, Suite, SuiteTask
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask
+from flan_tune.evaluation.suites.rows import score_task
+from flan_tune.evaluation.suites.scoring import TaskScores, extracted_answer
+from flan_tune.evaluation.suites.settings import (
     MAX_NEW_TOKENS,
     Asked,
     RankBy,
@@ -26,9 +29,6 @@ from flan_tune.evaluation.suite_settings import (
     questions,
     ranking_values,
 )
-from flan_tune.evaluation.suites import Question, Suite, SuiteTask
-from flan_tune.evaluation.task_rows import score_task
-from flan_tune.evaluation.task_suites import InstructionSuiteTask
 from flan_tune.reporting.progress import EvaluationProgress
 from flan_tune.reporting.run_folder import RunFolder
 from flan_tune.reporting.suite_table import with_values

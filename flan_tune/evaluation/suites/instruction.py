@@ -3,8 +3,8 @@
 The prompts are those of `Renderer.example` with a fixed seed, so that they are the same in every run, and the same as a
 registered variant shows; the number of exemplars is the one asked for. A task is asked with templates drawn question by
 question, with one of them, or with each: then each record makes a question for every template,
-`flan_tune.evaluation.task_rows` gives the score of each, and the task's own score is the mean over them.
-`flan_tune.evaluation.registered_suites` opens what is registered.
+`flan_tune.evaluation.suites.rows` gives the score of each, and the task's own score is the mean over them.
+`flan_tune.evaluation.suites.registered` opens what is registered.
 """
 
 import dataclasses
@@ -21,13 +21,13 @@ from flan_tune.errors import UserError
 from flan_tune.evaluation import metrics
 from flan_tune.evaluation.extraction import extract_answer, match_option, normalize_answer
 from flan_tune.evaluation.metrics import Metric
-from flan_tune.evaluation.ranking_metrics import Output, WholeSetTask
 from flan_tune.evaluation.scores import Score
-from flan_tune.evaluation.suites import (
+from flan_tune.evaluation.suites.definition import (
     CountTokens,
     Extracted,
     Question,
 )
+from flan_tune.evaluation.suites.whole_set import Output, WholeSetTask
 
 # Metrics that are means over examples, with what they return; others look at all examples at once.
 PER_EXAMPLE = {

@@ -7,7 +7,7 @@ import numpy as np
 
 from flan_tune.evaluation.extraction import majority
 from flan_tune.evaluation.scores import Score
-from flan_tune.evaluation.suites import Extracted, Question, SuiteTask
+from flan_tune.evaluation.suites.definition import Extracted, Question, SuiteTask
 
 Prediction = str | Sequence[str]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from flan_tune.errors import UserError
 from flan_tune.evaluation.scores import Score
-from flan_tune.evaluation.suites import SuiteTask
+from flan_tune.evaluation.suites.definition import SuiteTask
 
 
 @dataclasses.dataclass(frozen=True)

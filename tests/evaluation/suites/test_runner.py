@@ -10,11 +10,17 @@ from flan_tune.errors import RunError, UserError
 from flan_tune.evaluation.averages.by_name import find_averages
 from flan_tune.evaluation.compare import open_run
 from flan_tune.evaluation.held_out import no_better, suite_runs
-from flan_tune.evaluation.ranking_metrics import WholeSetTask
-from flan_tune.evaluation.runner import run_suite
 from flan_tune.evaluation.score_files import read_reports, read_table
-from flan_tune.evaluation.suite_settings import ranking_values
-from flan_tune.evaluation.suites import Protocol, Question, Suite, SuiteDefinition, open_suite
+from flan_tune.evaluation.suites.definition import (
+    Protocol,
+    Question,
+    Suite,
+    SuiteDefinition,
+    open_suite,
+)
+from flan_tune.evaluation.suites.runner import run_suite
+from flan_tune.evaluation.suites.settings import ranking_values
+from flan_tune.evaluation.suites.whole_set import WholeSetTask
 from flan_tune.reporting.run_folder import RunFolder
 
 TASKS = {'navigate': ['Yes', 'No'], 'snarks': ['(A)', '(B)', '(A)', '(B)']}

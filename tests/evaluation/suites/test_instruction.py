@@ -8,12 +8,12 @@ from flan_tune.data.prompts import LETTER_STYLES, Prompt
 from flan_tune.data.sources import JsonlSource
 from flan_tune.data.tasks import register_task
 from flan_tune.errors import UserError
-from flan_tune.evaluation.ranking_metrics import Output
-from flan_tune.evaluation.registered_suites import each_template, open_instruction_tasks, task_suite
-from flan_tune.evaluation.suite_scores import score_predictions
-from flan_tune.evaluation.suites import Protocol, Question, Suite
-from flan_tune.evaluation.task_rows import template_rows
-from flan_tune.evaluation.task_suites import InstructionSuiteTask
+from flan_tune.evaluation.suites.definition import Protocol, Question, Suite
+from flan_tune.evaluation.suites.instruction import InstructionSuiteTask
+from flan_tune.evaluation.suites.registered import each_template, open_instruction_tasks, task_suite
+from flan_tune.evaluation.suites.rows import template_rows
+from flan_tune.evaluation.suites.scoring import score_predictions
+from flan_tune.evaluation.suites.whole_set import Output
 
 TOWNS = ('Lima', 'Quito', 'Rome', 'Oslo', 'Bonn', 'Riga')
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from flan_tune.errors import UserError
-from flan_tune.evaluation.ranking_metrics import (
+from flan_tune.evaluation.suites.definition import Question
+from flan_tune.evaluation.suites.whole_set import (
     Output,
     WholeSetTask,
     auc_pr,
@@ -12,7 +13,6 @@ from flan_tune.evaluation.ranking_metrics import (
     label_probabilities,
     macro_f1,
 )
-from flan_tune.evaluation.suites import Question
 
 
 def test_probabilities_are_those_among_the_options():
