@@ -12,7 +12,7 @@ from flan_tune import cli, configuration
 from flan_tune.evaluation.config import EvaluationConfig
 from flan_tune.evaluation.held_out import suite_summary
 from flan_tune.evaluation.suites.definition import OnBadRecord, named
-from flan_tune.interchange.initial import config_at, initial_params
+from flan_tune.interchange.initial import config_at, initial_params, inputs_end_at
 from flan_tune.models.functional import FunctionalModel, ModelConfig
 from flan_tune.partitioning.mesh import make_mesh
 from flan_tune.partitioning.processes import join_processes
@@ -108,7 +108,8 @@ def evaluate(
             if (config := config_at(path, model)) != model:
                 read = FunctionalModel(config)
                 scorer = evaluator_of(read)
-            scorer.evaluate(initial_params(path, read, layout), name)
+            params = initial_params(path, read, layout)
+            scorer.evaluate(params, name, inputs_end=inputs_end_at(path))
     table = evaluator.table()
     summary = suite_summary(folder, table, 'after') if evaluation.suites else {}
     if jax.process_index() == 0:

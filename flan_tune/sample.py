@@ -16,7 +16,7 @@ from flan_tune.data.text_files import expand_path
 from flan_tune.decoding.text_model import TextModel
 from flan_tune.evaluation.open_ended import OpenEnded
 from flan_tune.evaluation.toxicity.prompts import RealToxicityPrompts
-from flan_tune.interchange.initial import config_at, initial_params
+from flan_tune.interchange.initial import config_at, initial_params, inputs_end_at
 from flan_tune.models.functional import FunctionalModel, ModelConfig
 from flan_tune.partitioning.mesh import make_mesh
 from flan_tune.partitioning.processes import join_processes
@@ -75,6 +75,7 @@ def sample(
         tokenizer,
         max_input_tokens=max_input_tokens,
         batch_size=batch_size,
+        inputs_end=inputs_end_at(checkpoint),
     )
     folder: pathlib.Path = expand_path(model_dir)
     result = work.run(text_model, folder, seed, _progress())

@@ -14,7 +14,7 @@ from flan_tune import cli, configuration
 from flan_tune.data.config import DataConfig, check_vocabulary
 from flan_tune.errors import UserError
 from flan_tune.evaluation.config import EvaluationConfig
-from flan_tune.interchange.initial import exact_path, initial_params
+from flan_tune.interchange.initial import exact_path, initial_params, inputs_end_at
 from flan_tune.models.config import RUN_FIELDS
 from flan_tune.models.functional import FunctionalModel, ModelConfig
 from flan_tune.partitioning.mesh import make_mesh
@@ -102,6 +102,7 @@ def train(
     with folder.stage('setup'):
         batches = data.train_loader(seed, model)
         check_vocabulary(data.tokenizer(), model.vocab_size)
+        inputs_end = trainer.model.base.config.architecture != 'decoder_only' or data.inputs_end()
         evaluator = evaluation and evaluation.evaluator(
             trainer.model,
             layout,
@@ -122,6 +123,7 @@ def train(
             _fingerprint(model, batches, seed),
             base=base,
             trained=trainer.model.trained,
+            inputs_end=inputs_end,
         )
         restored = store.restore(trainer.abstract_state(), state and state.params)
         if restored:
@@ -150,9 +152,10 @@ def train(
             store.save(state, data_state, score)
             folder.record(steps=step, data_statistics=batches.statistics())
 
-        def evaluate(name, params):
+        def evaluate(name, params, inputs_end=inputs_end):
             with folder.stage('evaluate'):
-                score = evaluator.headline(evaluator.evaluate(params, name))
+                table = evaluator.evaluate(params, name, inputs_end=inputs_end)
+                score = evaluator.headline(table)
                 write_sample_table(folder)
             log.note(f'{name}: held-out {evaluation.best_metric} {score:.1f}')
             return score
@@ -174,7 +177,7 @@ def train(
         if evaluator:
             hooks.insert(0, Every(evaluation.every, evaluate_and_save, last=True))
             if start == 0 and evaluation.before:
-                evaluate('before', state.params)
+                evaluate('before', state.params, inputs_end_at(initial_checkpoint))
         with folder.stage('compile'):
             step_function = compiling.result()
         ended = evaluator and start and ended_early(start)

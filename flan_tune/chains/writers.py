@@ -16,7 +16,7 @@ from flan_tune.errors import UserError, did_you_mean
 from flan_tune.evaluation.files import read_jsonl
 from flan_tune.evaluation.suites.definition import named
 from flan_tune.interchange.configured import configured_model
-from flan_tune.interchange.initial import initial_params
+from flan_tune.interchange.initial import initial_params, inputs_end_at
 from flan_tune.models.functional import FunctionalModel, ModelConfig, Params
 from flan_tune.partitioning.mesh import make_mesh
 from flan_tune.partitioning.rules import Layout
@@ -168,7 +168,7 @@ class ModelChains:
         max_input_tokens: longest prompt; exemplars are dropped to keep to it.
         max_new_tokens: of a chain.
         batch_size: rows of a batch.
-        inputs_end: see `TextModel`; True for a decoder-only model that `flan_tune train` tuned.
+        inputs_end: see `EvaluationConfig`.
         mesh: devices along 'slice', 'data', 'fsdp' and 'model'; one may be -1.
         cache_dir: a folder that runs share; by default that of the run.
     """
@@ -220,6 +220,8 @@ def cached_model(
     """Opens a checkpoint as a CachedModel; the arguments are those of `ModelChains`."""
     model, tokenizer = FunctionalModel(config), open_tokenizer(vocabulary)
     check_vocabulary(tokenizer, config.vocab_size)
+    if inputs_end is None:
+        inputs_end = inputs_end_at(checkpoint)
     text_model = TextModel(
         model,
         None,

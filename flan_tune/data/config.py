@@ -79,6 +79,13 @@ class DataConfig:
         """Returns name -> (shape, dtype) of the arrays of a model's batches."""
         return self.converter(model).shapes(self.batch_size)
 
+    def inputs_end(self) -> bool:
+        """Registers the tasks; returns whether their inputs end with an end of sequence."""
+        from flan_tune.data.stream import ends_inputs
+
+        self.register()
+        return ends_inputs(self.mixture_or_task_name)
+
     def tokenizer(self) -> 'Tokenizer':
         return open_tokenizer(self.vocabulary)
 

@@ -176,6 +176,18 @@ def open_member(
     return MaterializedTask(files, task.output_features, feature_lengths, document_length)
 
 
+def ends_inputs(name: str) -> bool:
+    """Returns whether what is trained on has an end of sequence behind inputs.
+
+    Instruction tasks and plain SeqIO tasks have one, unless their feature has none; corpora are texts to go on with.
+    """
+    return any(
+        'inputs' in task.output_features and task.output_features['inputs'].add_eos
+        for task in map(seqio.TaskRegistry.get, mixtures.leaf_names(name))
+        if not hasattr(task, 'open_member')
+    )
+
+
 class Stream:
     """The endless sequence of a mixture's examples.
 

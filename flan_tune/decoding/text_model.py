@@ -95,8 +95,9 @@ class TextModel:
         max_input_tokens: of a prompt, its end of sequence (encoder-decoder) or start token (decoder-only) included.
             Longer prompts keep their end.
         batch_size: rows of a batch, rounded up to what the mesh divides.
-        inputs_end: whether an end of sequence stands behind a prompt, so that what follows is encoded by itself; by
-            default for encoder-decoder models. Decoder-only models need it if they were tuned on inputs with one.
+        inputs_end: whether an end of sequence stands behind a prompt, so that what follows is encoded by itself; None:
+            for encoder-decoder models. Decoder-only models need it if they were tuned on inputs with one
+            (`flan_tune.interchange.initial.inputs_end_at`). It may be changed with the parameters.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class TextModel:
         self.params = params
         self._model, self._layout, self._tokenizer = model, layout, tokenizer
         self._decoder_only = base.architecture == 'decoder_only'
-        self._inputs_end = not self._decoder_only if inputs_end is None else inputs_end
+        self.inputs_end = inputs_end
         self._shares_prefix = self._decoder_only and not base.prefix_lm
         self._start_id = base.start_id
         self._longest = max_input_tokens
@@ -127,6 +128,14 @@ class TextModel:
         scores = decoder_only_scores if self._decoder_only else encoder_decoder_scores
         self._score = model.jit(scores, layout)
         self._writers: dict[tuple, Callable] = {}
+
+    @property
+    def inputs_end(self) -> bool:
+        return self._inputs_end
+
+    @inputs_end.setter
+    def inputs_end(self, inputs_end: bool | None) -> None:
+        self._inputs_end = not self._decoder_only if inputs_end is None else inputs_end
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -211,7 +220,7 @@ class TextModel:
             prompts: texts.
             choices: for each prompt its choices.
             separator: see above.
-            choices_end: whether the end of sequence behind a choice counts; by default for encoder-decoder models.
+            choices_end: whether the end of sequence behind a choice counts; by default where there is one behind inputs.
             progress: called after each batch with the number of rows done, and of all rows.
 
         Raises:
@@ -219,7 +228,7 @@ class TextModel:
             UserError: the model has too few positions for a choice.
         """
         if choices_end is None:
-            choices_end = not self._decoder_only
+            choices_end = self._inputs_end
         end = [self._tokenizer.eos_id] * choices_end
         rows, cuts = [], []
         for number, (prompt, texts) in enumerate(zip(prompts, choices, strict=True)):
@@ -275,7 +284,7 @@ class TextModel:
     ) -> tuple[list[int], list[Choice]]:
         """Returns the tokens of a prompt that all its choices share, and the tokens of each behind these."""
         ids = self._tokenizer.encode(prompt)
-        if self._inputs_end or not self._decoder_only:
+        if self._inputs_end:
             encoded = [(*self._tokenizer.encode(text), *end) for text in texts]
             return ids, [Choice(number, tokens) for number, tokens in enumerate(encoded)]
         wholes = [self._tokenizer.encode(prompt + separator + text) for text in texts]

@@ -81,12 +81,19 @@ class HeldOut:
         for run in self._runs:  # Before hours of work.
             run.suite.check(run.protocol, run.shots)
 
-    def evaluate(self, params: Params, checkpoint: str) -> ScoreTable:
-        """Scores `params` and adds them to the run's table under the name `checkpoint`."""
+    def evaluate(
+        self, params: Params, checkpoint: str, *, inputs_end: bool | None = None
+    ) -> ScoreTable:
+        """Scores `params` and adds them to the run's table under the name `checkpoint`.
+
+        `inputs_end` serves where the config says nothing; see `EvaluationConfig`.
+        """
         table = self._tasks.evaluate(params, checkpoint) if self._tasks else ScoreTable()
         if self._runs:
-            digest = digest_of(params)
             self._text_model.params = params
+            given = self._config.inputs_end
+            self._text_model.inputs_end = inputs_end if given is None else given
+            digest = f'{digest_of(params)}, inputs end: {self._text_model.inputs_end}'
             for run in self._runs:
                 table = table.merge(self._scored(run, checkpoint, digest))
             self._text_model.params = None  # Training goes on with others.

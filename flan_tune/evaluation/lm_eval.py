@@ -244,7 +244,7 @@ def open_text_model(
     from flan_tune.data.config import check_vocabulary, open_tokenizer
     from flan_tune.decoding.text_model import TextModel
     from flan_tune.interchange.configured import configured_model
-    from flan_tune.interchange.initial import config_at, initial_params
+    from flan_tune.interchange.initial import config_at, initial_params, inputs_end_at
     from flan_tune.models.functional import FunctionalModel
     from flan_tune.partitioning.mesh import make_mesh
     from flan_tune.partitioning.processes import join_processes
@@ -266,6 +266,7 @@ def open_text_model(
         tokenizer,
         max_input_tokens=max_input_tokens,
         batch_size=batch_size,
+        inputs_end=inputs_end_at(checkpoint),
     )
 
 

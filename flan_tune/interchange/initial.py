@@ -10,7 +10,13 @@ from flan_tune.models.functional import FunctionalModel, ModelConfig, Params, jo
 from flan_tune.models.lora import LoRAConfig, merge
 from flan_tune.models.soft_prompt import SoftPromptConfig
 from flan_tune.partitioning.rules import Layout
-from flan_tune.training.checkpoints import Base, find_base, find_params, restore_params
+from flan_tune.training.checkpoints import (
+    Base,
+    find_base,
+    find_inputs_end,
+    find_params,
+    restore_params,
+)
 
 
 def initial_params(
@@ -78,13 +84,25 @@ def holds_adapters(path: str) -> bool:
     return base is not None and base.part == LoRAConfig.part
 
 
+def inputs_end_at(path: str | None) -> bool | None:
+    """Returns whether the run of ours at `path` had an end of sequence behind its inputs, for `TextModel`.
+
+    None (as is usual for the family of the model) for other programs' checkpoints, and for no path.
+    """
+    return find_inputs_end(path) if path and _is_ours(path) else None
+
+
 def _base_at(path: str) -> Base | None:
     """Returns the base of a run of ours that has a frozen one; None for all else that `initial_params` reads."""
+    return find_base(path) if _is_ours(path) else None
+
+
+def _is_ours(path: str) -> bool:
     root = epath.Path(path).expanduser()
     if (root / CONFIG_FILE).exists() or t5x.find_checkpoint(path):
-        return None
+        return False
     _check_not_half_copied(root)
-    return find_base(path)
+    return True
 
 
 def _prompted(path: str, base: Base, model: FunctionalModel, layout: Layout) -> Params:

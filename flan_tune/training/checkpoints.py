@@ -1,8 +1,9 @@
 """Orbax checkpoints that a run resumes from exactly, on any mesh.
 
 A step holds three items: `params`, `optimizer_state` and `run` (JSON: the step, the loader's state,
-a digest of each array, and the fingerprint of what must not change when a run goes on). Of a run that
-adapts a frozen base (LoRA, a soft prompt), `params` are what it trains, and `run` says which base that belongs to.
+a digest of each array, the fingerprint of what must not change when a run goes on, and whether inputs ended with an
+end of sequence). Of a run that adapts a frozen base (LoRA, a soft prompt), `params` are what it trains, and `run` says
+which base that belongs to.
 """
 
 import dataclasses
@@ -96,6 +97,7 @@ class Checkpoints:
             another value of one of them is refused by name.
         base: of a run that adapts a frozen one.
         trained: picks from the parameters what is saved; the rest is that of `base`.
+        inputs_end: whether inputs end with an end of sequence, for those who ask the model later.
     """
 
     def __init__(
@@ -106,11 +108,13 @@ class Checkpoints:
         *,
         base: Base | None = None,
         trained: Callable[[Params], Params] = lambda params: params,
+        inputs_end: bool | None = None,
     ):
         self.folder = epath.Path(folder).resolve()  # Orbax wants it absolute.
         self._config = config
         self._base = base
         self._trained = trained
+        self._inputs_end = inputs_end
         self._fingerprint = {name: _jsonable(value) for name, value in fingerprint.items()}
         self._manager = self._open()
 
@@ -140,6 +144,7 @@ class Checkpoints:
             'data_state': dict(data_state),
             'digests': array_digests(saved),
             'fingerprint': self._fingerprint,
+            'inputs_end': self._inputs_end,
         }
         if self._base is not None:
             run['base'] = dataclasses.asdict(self._base)
@@ -314,15 +319,25 @@ def find_params(path: str) -> epath.Path:
 
 def find_base(path: str) -> Base | None:
     """Returns the base of the run whose newest parameters `find_params` finds; None where it trained all of them."""
+    base = _run_item(path).get('base')
+    return base and Base(**base)
+
+
+def find_inputs_end(path: str) -> bool | None:
+    """Returns whether the run whose newest parameters `find_params` finds had an end of sequence behind its inputs."""
+    return _run_item(path).get('inputs_end')
+
+
+def _run_item(path: str) -> Mapping[str, Any]:
+    """What is saved beside the newest parameters at `path`; empty for parameters alone."""
     run = find_params(path).parent / 'run'
     if not run.is_dir():
-        return None
+        return {}
     try:
         with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-            base = checkpointer.restore(run).get('base')
+            return checkpointer.restore(run)
     except (OSError, ValueError) as error:
         raise UserError(f'{run}: cannot be read ({_first_line(error)}).') from error
-    return base and Base(**base)
 
 
 def check_shapes(params_folder: epath.Path, abstract: Any) -> None:

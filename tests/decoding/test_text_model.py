@@ -233,7 +233,12 @@ def test_an_end_of_sequence_separates_and_counts_where_it_is_asked_for(numbers):
     assert with_end.num_tokens == 2
     assert with_end.log_likelihood == pytest.approx(spelled.log_likelihood, abs=1e-5)
     apart = text_model('palm', numbers, inputs_end=True)
-    [[found]] = apart.rank(['5 6'], [['7']])
-    [[expected]] = model.rank(['5 6 1'], [['7']])
-    assert found.log_likelihood == pytest.approx(expected.log_likelihood, abs=1e-5)
-    assert found.num_tokens == 1
+    for end in (False, True):
+        [[found]] = apart.rank(['5 6'], [['7']], choices_end=end)
+        [[expected]] = model.rank(['5 6 1'], [['7']], choices_end=end)
+        assert found.log_likelihood == pytest.approx(expected.log_likelihood, abs=1e-5)
+        assert found.num_tokens == 1 + end
+    assert apart.rank(['5 6'], [['7']])[0][0].num_tokens == 2
+    # The same compiled programs serve parameters of either kind.
+    apart.inputs_end = None
+    assert apart.rank(['5 6'], [['7']])[0] == model.rank(['5 6'], [['7']])[0]
