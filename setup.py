@@ -83,5 +83,5 @@ setup(
         'lm_eval': ['lm_eval>=0.4.13,<0.5'],
         'parity': PARITY,
     },
-    entry_points={'console_scripts': ['flan_tune=flan_tune.cli:main']},
+    entry_points={'console_scripts': ['flan_tune=flan_tune.cli:console']},
 )

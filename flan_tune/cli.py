@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from flan_tune.errors import RunError, UserError, did_you_mean
 
@@ -99,8 +99,27 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f'{message}; see {self.prog} --help.')
 
 
+def console() -> NoReturn:
+    """The console script."""
+    leave(main())
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with an exit status.
+
+    After a mistake XLA may still be compiling in a thread. Nothing stops that, and Python would abort while it tears the
+    thread down, so that the process ends without ado.
+    """
+    compilation = sys.modules.get('flan_tune.training.compilation')
+    if compilation and compilation.is_compiling():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The console script: runs `argv` (default: the command line) and returns the exit status."""
+    """Runs `argv` (default: the command line) and returns the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ('-h', '--help'):
         print(_help())
@@ -267,4 +286,4 @@ def _exit_status(work: Callable[[], None]) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    console()

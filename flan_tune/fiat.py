@@ -6,7 +6,6 @@ FIAT (Wang et al. 2023): Algorithm 1 builds, Algorithm 2 infers.
 import dataclasses
 import functools
 import pathlib
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -327,4 +326,4 @@ def _plan(
 main = functools.partial(cli.run_verb, 'fiat')
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.leave(main())

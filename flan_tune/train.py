@@ -296,4 +296,4 @@ def _plan(trainer: Trainer, data: DataConfig, steps: int) -> dict[str, Any]:
 main = functools.partial(cli.run_verb, 'train')
 
 if __name__ == '__main__':
-    sys.exit(main())
+    cli.leave(main())

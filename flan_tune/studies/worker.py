@@ -31,7 +31,7 @@ def run_command(arguments: Sequence[str], log: str) -> None:
     sys.argv = ['flan_tune', *arguments]
     from flan_tune import cli
 
-    sys.exit(cli.main(arguments))
+    cli.leave(cli.main(arguments))
 
 
 def probe() -> None:

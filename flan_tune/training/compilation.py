@@ -12,6 +12,7 @@ from etils import epath
 from flan_tune.training.step import Trainer
 
 CACHE_VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
+_THREAD = 'compile'
 
 
 def use_compilation_cache() -> None:
@@ -41,7 +42,7 @@ def compile_step(trainer: Trainer, batch_shapes: Mapping[str, Any]) -> Callable:
 def in_background(function: Callable, *args: Any) -> concurrent.futures.Future:
     """Starts `function(*args)` in a thread: XLA compiles while Python imports and opens the data.
 
-    The thread is a daemon, so that a mistake found meanwhile ends the program at once.
+    The thread is a daemon, so that a mistake found meanwhile ends the program at once (see `flan_tune.cli.leave`).
     """
     future: concurrent.futures.Future = concurrent.futures.Future()
 
@@ -51,5 +52,10 @@ def in_background(function: Callable, *args: Any) -> concurrent.futures.Future:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, name='compile', daemon=True).start()
+    threading.Thread(target=run, name=_THREAD, daemon=True).start()
     return future
+
+
+def is_compiling() -> bool:
+    """Returns whether a function that `in_background` has started goes on."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
