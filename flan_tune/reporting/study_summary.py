@@ -83,7 +83,8 @@ def _section(name: str, finding: Finding, outcome: Outcome) -> str:
     ]
     lines += [f'- {detail}' for detail in outcome.details]
     lines += [f'- without scores: {", ".join(outcome.missing)}'] if outcome.missing else []
-    lines.append(f'- likely reason: {finding.reason or "not yet written"}')
+    if outcome.verdict in ('did not hold', 'inconclusive'):
+        lines.append(f'- likely reason: {finding.reason or "not yet written"}')
     return '\n\n'.join(lines[:2]) + '\n\n' + '\n'.join(lines[2:])
 
 

@@ -1,6 +1,7 @@
 """Figures, tables and summary of made-up studies."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -115,13 +116,17 @@ def test_the_summary_says_what_held_and_what_is_missing(found):
     outcomes = {'count': judge(FINDING, found)}
     text = summary('Title', 'A note.', found, {'count': FINDING}, outcomes, {'f': 'Cap.'}, True)
     assert text.startswith('# Title\n\nA note.') and '**A quick study**' in text
-    assert 'A paper, table 3' in text and 'likely reason: not yet written' in text
+    assert 'A paper, table 3' in text
     # A stroke would be read as the end of a cell.
     assert '| count | +15 / points | ' in text
     if found.missing:
         assert '### count: missing' in text and '- tuned/size=small/tasks=4/seed_1' in text
     else:
         assert '### count: held' in text and '**Partial**' not in text
+        assert 'likely reason' not in text
+        outcomes['count'] = dataclasses.replace(outcomes['count'], verdict='did not hold')
+        text = summary('Title', '', found, {'count': FINDING}, outcomes, {}, False)
+        assert '- likely reason: not yet written' in text
 
 
 def test_details_of_one_seed_and_large_numbers_and_unused_axes_read_well():
