@@ -39,6 +39,7 @@ def new_parameters(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sample, 'initial_params', params)
     monkeypatch.setattr(sample, 'config_at', lambda path, config: config)
+    monkeypatch.setattr(sample, 'inputs_end_at', lambda path: None)
     monkeypatch.chdir(tmp_path)
 
 
