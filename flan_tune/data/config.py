@@ -80,10 +80,9 @@ class DataConfig:
         return self.converter(model).shapes(self.batch_size)
 
     def inputs_end(self) -> bool:
-        """Registers the tasks; returns whether their inputs end with an end of sequence."""
+        """Returns whether inputs of the tasks, registered by `train_loader`, end with an end of sequence."""
         from flan_tune.data.stream import ends_inputs
 
-        self.register()
         return ends_inputs(self.mixture_or_task_name)
 
     def tokenizer(self) -> 'Tokenizer':
