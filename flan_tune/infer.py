@@ -11,20 +11,19 @@ import numpy as np
 from etils import epath
 
 from flan_tune import cli
-from flan_tune.data.batches import feature_converter
 from flan_tune.data.config import check_vocabulary, open_tokenizer
 from flan_tune.data.sources import BadRecord, JsonlSource
-from flan_tune.data.tokenizer import Tokenizer
-from flan_tune.decoding.generation import generate
-from flan_tune.decoding.scoring import score
+from flan_tune.decoding.text_model import TextModel
 from flan_tune.errors import RunError, UserError
-from flan_tune.interchange.initial import config_at, initial_params
-from flan_tune.models.functional import FunctionalModel, ModelConfig, Params
-from flan_tune.partitioning.arrays import put_batch, to_host
+from flan_tune.interchange.text_models import open_text_model
+from flan_tune.models.functional import ModelConfig
 from flan_tune.partitioning.mesh import make_mesh
 from flan_tune.partitioning.processes import join_processes
 from flan_tune.partitioning.rules import Layout
 from flan_tune.training.compilation import use_compilation_cache
+
+# Batches of lines that are answered, then written, at a time.
+_BATCHES = 8
 
 Line = dict[str, Any]
 
@@ -41,6 +40,7 @@ def infer(
     temperature: float = 0.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    inputs_end: bool | None = None,
     seed: int = 0,
     mesh: Mapping[str, int] | None = None,
     dry_run: bool = False,
@@ -50,7 +50,7 @@ def infer(
     A line is {"inputs": "...", …}. `log_prob` is the log-likelihood of the prediction, its end
     included. A line with `options` (a list of texts) also gets `option_scores`, the log-likelihood of
     each, and `choice`, the likeliest. Lines come out in order; the same command after a stop goes on
-    behind the last whole line.
+    behind the last whole line, with the same results.
 
     Args:
         model: the configuration of the model that wrote the checkpoint.
@@ -58,11 +58,13 @@ def infer(
         checkpoint: a run of ours, one of its steps, or a Hugging Face folder.
         input_file: JSON lines.
         output_file: JSON lines; appended to.
-        feature_lengths: longest inputs, and most new tokens ('targets').
+        feature_lengths: longest inputs, of which longer ones keep their end, and most new tokens ('targets').
         batch_size: rows of a batch.
         temperature: 0 is greedy decoding; else samples.
         top_k: sample among so many of the likeliest tokens; 0: all.
         top_p: sample among the likeliest tokens that hold this share of the probability.
+        inputs_end: whether an end of sequence stands behind inputs; None: as a run of ours was trained, and for other
+            programs' models as is usual for their family (encoder-decoder: yes, decoder-only: no).
         seed: of sampling, with the number of the line.
         mesh: devices along 'slice', 'data', 'fsdp' and 'model'; one may be -1.
         dry_run: open everything, write nothing.
@@ -73,8 +75,6 @@ def infer(
     join_processes()
     use_compilation_cache()
     layout = Layout(make_mesh(mesh))
-    tokenizer = open_tokenizer(vocabulary)
-    check_vocabulary(tokenizer, model.vocab_size)
     source = JsonlSource({'inputs': input_file})
     lines = source.records('inputs')
     output = Output(epath.Path(output_file).expanduser())
@@ -86,27 +86,37 @@ def infer(
         )
     counts = {'written': 0, 'there_before': done, 'truncated': 0, 'lines': len(lines)}
     if dry_run:
+        check_vocabulary(open_tokenizer(vocabulary), model.vocab_size)
         print(f'{len(lines) - done} of {len(lines)} lines of {input_file} are to be answered')
         return counts
-    functional = FunctionalModel(config_at(checkpoint, model))
-    params = initial_params(checkpoint, functional, layout)
-
-    answerer = Answerer(
-        functional,
+    if done == len(lines):
+        return counts
+    text_model = open_text_model(
+        model,
+        checkpoint,
+        vocabulary,
         layout,
-        tokenizer,
-        feature_lengths=feature_lengths,
+        max_input_tokens=feature_lengths['inputs'],
         batch_size=batch_size,
-        seed=seed,
-        sampling={'temperature': temperature, 'top_k': top_k, 'top_p': top_p},
+        inputs_end=inputs_end,
     )
-    for first in range(done, len(lines), batch_size):
-        numbers = range(first, min(first + batch_size, len(lines)))
+    settings = {
+        'max_new_tokens': feature_lengths['targets'],
+        'temperature': temperature,
+        'top_k': top_k,
+        'top_p': top_p,
+        'seed': seed,
+    }
+    # A part that was written half is answered whole again: the same rows give the same results to the last bit.
+    part = batch_size * _BATCHES
+    for first in range(done - done % part, len(lines), part):
+        numbers = range(first, min(first + part, len(lines)))
         records = [_checked(lines[n], source.where('inputs', n)) for n in numbers]
-        answers, truncated = answerer(params, records, numbers)
-        output.append(answers)
-        counts['written'] += len(answers)
-        counts['truncated'] += truncated
+        answers, cut = answered(text_model, records, first, settings)
+        new = answers[max(done - first, 0) :]
+        output.append(new)
+        counts['written'] += len(new)
+        counts['truncated'] += cut
         print(f'{done + counts["written"]} of {len(lines)} lines answered', file=sys.stderr)
     if counts['truncated']:
         print(
@@ -116,91 +126,30 @@ def infer(
     return counts
 
 
-class Answerer:
-    """Generates for a batch of lines, and scores the options of those that have some."""
+def answered(
+    model: TextModel, records: Sequence[Line], first: int, settings: Mapping[str, Any]
+) -> tuple[list[Line], int]:
+    """Returns the lines with their answers, and how many prompts were cut.
 
-    def __init__(
-        self,
-        model: FunctionalModel,
-        layout: Layout,
-        tokenizer: Tokenizer,
-        *,
-        feature_lengths: Mapping[str, int],
-        batch_size: int,
-        seed: int,
-        sampling: Mapping[str, Any],
-    ):
-        self._layout = layout
-        self._tokenizer = tokenizer
-        self._lengths = feature_lengths
-        self._converter = feature_converter(model.config, feature_lengths)
-        self._batch_size = batch_size
-        self._seed = seed
-
-        def written(module, batch, numbers):
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), numbers)
-            return generate(
-                module,
-                batch,
-                max_new_tokens=feature_lengths['targets'],
-                eos_id=tokenizer.eos_id,
-                key=keys,
-                **sampling,
-            )
-
-        self._generate = model.jit(written, layout)
-        self._score = model.jit(score, layout)
-
-    def __call__(
-        self, params: Params, records: Sequence[Line], numbers: Sequence[int]
-    ) -> tuple[list[Line], int]:
-        """Returns the lines with their answers, and how many prompts were truncated.
-
-        `numbers` are those of the lines in the file: a line's samples depend on its number alone.
-        """
-        prompts = [self._tokenizer.encode(record['inputs']) for record in records]
-        longest = self._lengths['inputs'] - 1
-        inputs = [[*prompt[:longest], self._tokenizer.eos_id] for prompt in prompts]
-        batch = self._converter.prompts([{'inputs': ids} for ids in inputs], self._batch_size)
-        padded = np.zeros(self._batch_size, np.uint32)
-        padded[: len(numbers)] = list(numbers)
-        written = to_host(self._generate(params, put_batch(batch, self._layout), padded))
-        answers = []
-        for record, tokens, log_prob in zip(
-            records, written['tokens'], written['log_probs'], strict=False
-        ):
-            answers.append(
-                {
-                    **record,
-                    'prediction': self._tokenizer.decode(tokens),
-                    'log_prob': round(float(log_prob), 4),
-                }
-            )
-        self._rank(params, answers, inputs)
-        return answers, sum(len(prompt) > longest for prompt in prompts)
-
-    def _rank(self, params: Params, answers: list[Line], inputs: list[list[int]]) -> None:
-        """Adds `option_scores` and `choice` to the answers whose lines have options."""
-        rows = [
-            (answer, {'inputs': ids, 'targets': self._targets(option)})
-            for answer, ids in zip(answers, inputs, strict=True)
-            for option in answer.get('options', ())
-        ]
-        for first in range(0, len(rows), self._batch_size):
-            some = rows[first : first + self._batch_size]
-            batch = self._converter.padded([example for _, example in some], self._batch_size)
-            scores = to_host(self._score(params, put_batch(batch, self._layout)))
-            for (answer, _), value in zip(some, scores['log_likelihood'], strict=False):
-                answer.setdefault('option_scores', []).append(round(float(value), 4))
-        for answer in answers:
-            if answer.get('options'):
-                answer['choice'] = answer['options'][int(np.argmax(answer['option_scores']))]
-
-    def _targets(self, text: str) -> list[int]:
-        return [
-            *self._tokenizer.encode(text)[: self._lengths['targets'] - 1],
-            self._tokenizer.eos_id,
-        ]
+    Args:
+        model: what answers.
+        records: lines, with `inputs` and perhaps `options`.
+        first: the number of the first of them in the file, on which samples depend.
+        settings: arguments of `TextModel.generate`.
+    """
+    prompts = [record['inputs'] for record in records]
+    written = [one for (one,) in model.generate(prompts, first_prompt=first, **settings)]
+    answers = [
+        {**record, 'prediction': one.text, 'log_prob': round(one.log_prob, 4)}
+        for record, one in zip(records, written, strict=True)
+    ]
+    asked = [answer for answer in answers if answer.get('options')]
+    ranked = model.rank([one['inputs'] for one in asked], [one['options'] for one in asked])
+    for answer, options in zip(asked, ranked, strict=True):
+        scores = [option.log_likelihood for option in options]
+        answer['option_scores'] = [round(score, 4) for score in scores]
+        answer['choice'] = answer['options'][int(np.argmax(scores))]
+    return answers, sum(one.cut > 0 for one in written)
 
 
 class Output:

@@ -11,13 +11,11 @@ from typing import Any
 import jax
 
 from flan_tune import cli
-from flan_tune.data.config import check_vocabulary, open_tokenizer
 from flan_tune.data.text_files import expand_path
-from flan_tune.decoding.text_model import TextModel
 from flan_tune.evaluation.open_ended import OpenEnded
 from flan_tune.evaluation.toxicity.prompts import RealToxicityPrompts
-from flan_tune.interchange.initial import config_at, initial_params, inputs_end_at
-from flan_tune.models.functional import FunctionalModel, ModelConfig
+from flan_tune.interchange.text_models import open_text_model
+from flan_tune.models.functional import ModelConfig
 from flan_tune.partitioning.mesh import make_mesh
 from flan_tune.partitioning.processes import join_processes
 from flan_tune.partitioning.rules import Layout
@@ -64,18 +62,13 @@ def sample(
     work.plan()  # Bad inputs and a missing key are told before the model is read.
     join_processes()
     use_compilation_cache()
-    layout = Layout(make_mesh(mesh))
-    functional = FunctionalModel(config_at(checkpoint, model))
-    tokenizer = open_tokenizer(vocabulary)
-    check_vocabulary(tokenizer, model.vocab_size)
-    text_model = TextModel(
-        functional,
-        initial_params(checkpoint, functional, layout),
-        layout,
-        tokenizer,
+    text_model = open_text_model(
+        model,
+        checkpoint,
+        vocabulary,
+        Layout(make_mesh(mesh)),
         max_input_tokens=max_input_tokens,
         batch_size=batch_size,
-        inputs_end=inputs_end_at(checkpoint),
     )
     folder: pathlib.Path = expand_path(model_dir)
     result = work.run(text_model, folder, seed, _progress())

@@ -45,6 +45,7 @@ def answers(tmp_path, checkpoint):
     questions, output = tmp_path / 'questions.jsonl', tmp_path / f'{checkpoint.name}.jsonl'
     line = {'inputs': 'What is the opposite of hot?', 'options': ['cold', 'warm']}
     questions.write_text(json.dumps(line) + '\n')
+    output.unlink(missing_ok=True)
     status = command(
         'infer', '--gin_file=runs/infer.gin', *TINY, f'--gin.INITIAL_CHECKPOINT_PATH={checkpoint}',
         f'--gin.INPUT_FILE={questions}', f'--gin.OUTPUT_FILE={output}', '--gin.BATCH_SIZE=4',

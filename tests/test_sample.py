@@ -5,8 +5,9 @@ import pathlib
 
 import pytest
 
-from flan_tune import cli, sample
+from flan_tune import cli
 from flan_tune.evaluation.journal import Journal
+from flan_tune.interchange import text_models
 
 MODEL = [
     '--gin_file=models/mini/tiny.gin',
@@ -32,14 +33,14 @@ TOXICITY = [
 @pytest.fixture(autouse=True)
 def new_parameters(monkeypatch, tmp_path):
     """The checkpoint 'new' has parameters drawn from a seed; the current folder is empty."""
-    read = sample.initial_params
+    read = text_models.initial_params
 
     def params(path, model, layout):
         return model.init(0, layout) if path == 'new' else read(path, model, layout)
 
-    monkeypatch.setattr(sample, 'initial_params', params)
-    monkeypatch.setattr(sample, 'config_at', lambda path, config: config)
-    monkeypatch.setattr(sample, 'inputs_end_at', lambda path: None)
+    monkeypatch.setattr(text_models, 'initial_params', params)
+    monkeypatch.setattr(text_models, 'config_at', lambda path, config: config)
+    monkeypatch.setattr(text_models, 'inputs_end_at', lambda path: None)
     monkeypatch.chdir(tmp_path)
 
 
@@ -97,6 +98,6 @@ def test_toxicity_with_a_classifier_of_ones_own(capsys):
 )  # fmt: skip
 def test_mistakes_are_told_before_the_model_is_read(capsys, monkeypatch, flags, message):
     write('p.jsonl', [{'prompt': {'text': 'so', 'toxicity': 0.5}}])
-    monkeypatch.setattr(sample, 'initial_params', None)
+    monkeypatch.setattr(text_models, 'initial_params', None)
     assert cli.main(flags) == 2
     assert message in capsys.readouterr().err

@@ -156,6 +156,7 @@ class TextModel:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
+        first_prompt: int = 0,
         progress: Progress | None = None,
     ) -> list[list[Generation]]:
         """Writes `samples` continuations of each prompt; with `temperature` 0, the likeliest tokens.
@@ -166,6 +167,8 @@ class TextModel:
         `max_new_tokens` in it.
 
         Args:
+            first_prompt: the place of the first prompt in a longer list, of which these are a part: what is drawn for
+                them is what the whole list would get.
             progress: called after each queue with the number of rows done, and of all rows.
 
         Returns:
@@ -185,7 +188,7 @@ class TextModel:
             count = np.int32(len(some))
             some = filled_up(some, most)
             batch = self._prompts([inputs[prompt] for prompt, _ in some], shared)
-            numbers = np.array(some, np.uint32)
+            numbers = np.array(some, np.uint32) + np.array([first_prompt, 0], np.uint32)
             return write(
                 self.params,
                 put_batch({**batch, 'draws': numbers}, self._layout),

@@ -241,11 +241,8 @@ def open_text_model(
     Raises:
         UserError: no such checkpoint or model.
     """
-    from flan_tune.data.config import check_vocabulary, open_tokenizer
-    from flan_tune.decoding.text_model import TextModel
     from flan_tune.interchange.configured import configured_model
-    from flan_tune.interchange.initial import config_at, initial_params, inputs_end_at
-    from flan_tune.models.functional import FunctionalModel
+    from flan_tune.interchange.text_models import open_text_model
     from flan_tune.partitioning.mesh import make_mesh
     from flan_tune.partitioning.processes import join_processes
     from flan_tune.partitioning.rules import Layout
@@ -256,17 +253,13 @@ def open_text_model(
     config, named = configured_model(checkpoint, [name for name in gin_file.split(';') if name])
     if not (vocabulary := vocabulary or named):
         raise UserError('name the vocabulary: --model_args …,vocabulary=flan-t5-small/spiece.model')
-    model, layout = FunctionalModel(config_at(checkpoint, config)), Layout(make_mesh(None))
-    tokenizer = open_tokenizer(vocabulary)
-    check_vocabulary(tokenizer, config.vocab_size)
-    return TextModel(
-        model,
-        initial_params(checkpoint, model, layout),
-        layout,
-        tokenizer,
+    return open_text_model(
+        config,
+        checkpoint,
+        vocabulary,
+        Layout(make_mesh(None)),
         max_input_tokens=max_input_tokens,
         batch_size=batch_size,
-        inputs_end=inputs_end_at(checkpoint),
     )
 
 
