@@ -14,7 +14,7 @@ from flan_tune import cli
 from flan_tune.data.tokenizer import Tokenizer
 from flan_tune.errors import UserError
 from flan_tune.interchange.huggingface import check_can_save, save_params
-from flan_tune.interchange.initial import holds_adapters, initial_params
+from flan_tune.interchange.initial import holds_adapters, initial_params, inputs_end_at
 from flan_tune.models.functional import FunctionalModel, ModelConfig
 from flan_tune.models.opt import OPTConfig
 from flan_tune.partitioning.mesh import make_mesh
@@ -34,6 +34,10 @@ TOKENIZER_FILES = (
 _NO_TOKENIZER = (
     f'note: transformers has no tokenizer for an OPT with {SENTENCEPIECE_FILE}, and AutoTokenizer would load one '
     'without pieces: encode with the package sentencepiece, and put token {start} first.'
+)
+_INPUTS_END = (
+    'note: it was tuned with an end of sequence behind inputs; other programs have to put one behind a prompt '
+    '(what reads the folder here does).'
 )
 
 
@@ -86,7 +90,9 @@ def export(
             'add --merge to write their sum with the base.'
         )
     params = initial_params(checkpoint, functional, layout)
-    save_params(folder, params, model, dtype=dtype, token_ids=token_ids)
+    # An encoder's inputs end anyway.
+    inputs_end = inputs_end_at(checkpoint) if model.architecture == 'decoder_only' else None
+    save_params(folder, params, model, dtype=dtype, token_ids=token_ids, inputs_end=inputs_end)
     if jax.process_index() == 0:
         for name, file in tokenizer.items():
             shutil.copyfile(file, folder / name)
@@ -94,6 +100,8 @@ def export(
         print(f'wrote {summary}: {", ".join(facts["files"])}')
         if SENTENCEPIECE_FILE in tokenizer and isinstance(model, OPTConfig):
             print(_NO_TOKENIZER.format(start=model.start_id), file=sys.stderr)
+        if inputs_end:
+            print(_INPUTS_END, file=sys.stderr)
     return facts
 
 

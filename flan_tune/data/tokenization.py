@@ -92,16 +92,10 @@ class Tokenization:
         if 'loss_start' in example:
             start = example.pop('loss_start')
             ids[INPUTS_LOSS_WEIGHTS] = np.arange(len(ids['inputs'])) >= start
-        return example, self._with_targets(ids, example['targets'])
-
-    def with_targets(self, tokens: Tokens, text: str) -> Tokens:
-        """Returns an example's tokens with other targets."""
-        other = self._with_targets(tokens.ids, text)
-        return Tokens(other.ids, tokens.cut | {'targets': other.cut['targets']})
-
-    def _with_targets(self, ids: Mapping[str, Sequence], text: str) -> Tokens:
-        targets = self._ended('targets', self.tokenizers['targets'].encode(text))
-        return truncate({**ids, 'targets': targets}, self.lengths, self.ends, self._document_length)
+        ids['targets'] = self._ended(
+            'targets', self.tokenizers['targets'].encode(example['targets'])
+        )
+        return example, truncate(ids, self.lengths, self.ends, self._document_length)
 
     def _ended(self, feature: str, ids: list[int]) -> list[int]:
         return ids if self.ends[feature] is None else [*ids, self.ends[feature]]

@@ -41,7 +41,7 @@ class EvaluationConfig:
         shots: exemplars; by default each suite's.
         chains: more than one: so many are sampled, and the most frequent answer counts (self-consistency).
         temperature: of sampled chains; a single one is greedy.
-        inputs_end: whether an end of sequence stands behind prompts of suites; None: as training laid out inputs, and for
+        inputs_end: whether an end of sequence stands behind prompts; None: as training laid out inputs, and for
             other programs' checkpoints as is usual for the family: for encoder-decoder models.
         max_input_tokens: longest prompt of a suite; exemplars are dropped to keep to it.
         max_new_tokens: of a generation for a suite; by default 128 for answers, 512 for chains of thought.

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from flan_tune.data import mixtures
-from flan_tune.data.batches import feature_converter
-from flan_tune.data.eval_loading import EvalLoader
+from flan_tune.data.eval_examples import EvalExamples
 from flan_tune.data.tasks import InstructionTask
 from flan_tune.data.tokenizer import Tokenizer
-from flan_tune.decoding.generation import generate
-from flan_tune.decoding.scoring import score
+from flan_tune.decoding.text_model import TextModel
 from flan_tune.errors import RunError, UserError
 from flan_tune.evaluation import metrics
 from flan_tune.evaluation.config import EvaluationConfig
@@ -20,7 +18,6 @@ from flan_tune.evaluation.extraction import extract_answer, normalize_answer
 from flan_tune.evaluation.score_files import add_scores
 from flan_tune.evaluation.scores import Score, ScoreTable
 from flan_tune.models.functional import FunctionalModel, Params
-from flan_tune.partitioning.arrays import put_batch, to_host
 from flan_tune.partitioning.rules import Layout
 from flan_tune.reporting.run_folder import RunFolder
 
@@ -28,7 +25,7 @@ Prediction = dict[str, Any]
 
 
 class Evaluator:
-    """Evaluates parameters as they come, compiling each protocol once.
+    """Evaluates parameters as they come; what is compiled for the first serves all.
 
     Args:
         config: see EvaluationConfig.
@@ -50,34 +47,38 @@ class Evaluator:
         folder: RunFolder,
     ):
         self._config = config
-        self._layout = layout
         self._tokenizer = tokenizer
         self._lengths = feature_lengths
-        self._converter = feature_converter(model.config, feature_lengths)
         self._folder = folder
         self._suite = config.suite or _suite_name(config.mixture_or_task_name)
         self._tasks = _tasks(config)
-        self._loaders = self._opened()
+        self._examples = self._opened()
+        starts = model.base.config.architecture == 'decoder_only'
+        self._model = TextModel(
+            model,
+            None,
+            layout,
+            tokenizer,
+            max_input_tokens=feature_lengths['inputs'] + starts,
+            batch_size=config.batch_size,
+        )
 
-        def written(module, batch):
-            return generate(
-                module, batch, max_new_tokens=feature_lengths['targets'], eos_id=tokenizer.eos_id
-            )
-
-        self._generate = model.jit(written, layout)
-        self._score = model.jit(score, layout)
-
-    def evaluate(self, params: Params, checkpoint: str) -> ScoreTable:
+    def evaluate(
+        self, params: Params, checkpoint: str, *, inputs_end: bool | None = None
+    ) -> ScoreTable:
         """Scores `params` and adds them to the run's table under the name `checkpoint`.
 
-        Files are written task by task, each whole, so that an evaluation cut short leaves sound files.
+        Files are written task by task, each whole, so that an evaluation cut short leaves sound files. `inputs_end` is
+        that of `TextModel`.
         """
         table = ScoreTable()
+        self._model.params, self._model.inputs_end = params, inputs_end
         for task in self._tasks:
             if 'generate' in self._config.protocols and not task.variant.rank:
-                table = table.merge(self._added(self._generated(task, params, checkpoint)))
+                table = table.merge(self._added(self._generated(task, checkpoint)))
             if 'rank' in self._config.protocols and (ranked := _rank_variant(task)):
-                table = table.merge(self._added(self._ranked(task, ranked, params, checkpoint)))
+                table = table.merge(self._added(self._ranked(task, ranked, checkpoint)))
+        self._model.params = None  # Training goes on with others.
         return table
 
     def _added(self, rows: list[Score]) -> list[Score]:
@@ -93,36 +94,33 @@ class Evaluator:
     @property
     def bad_records(self) -> dict[str, list[str]]:
         """What is wrong with the records that are left out, by task (or its variant that ranks), with file and line."""
-        bad = {name: list(loader.bad_records.values()) for name, loader in self._loaders.items()}
+        bad = {name: list(read.bad_records.values()) for name, read in self._examples.items()}
         return {name: records for name, records in bad.items() if records}
 
     def headline(self, table: ScoreTable) -> float:
         """Returns the one number that checkpoints are compared by: the mean of `best_metric` over tasks."""
         return table.mean(metric=self._config.best_metric)
 
-    def _generated(self, task: InstructionTask, params: Params, checkpoint: str) -> list[Score]:
+    def _generated(self, task: InstructionTask, checkpoint: str) -> list[Score]:
         """Greedy answers, scored by the task's own metrics."""
         chain = task.variant.rationale
+        examples = list(self._examples[task.name])
+        written = self._model.generate(
+            [example['inputs'] for example in examples], max_new_tokens=self._lengths['targets']
+        )
         rows: list[Prediction] = []
-        for batch, examples in self._loaders[task.name]:
-            written = to_host(self._generate(params, put_batch(batch, self._layout)))
-            for example, tokens, log_prob in zip(
-                examples, written['tokens'], written['log_probs'], strict=False
-            ):
-                text = self._tokenizer.decode(tokens)
-                answer = extract_answer(text, chain_of_thought=chain, options=example['options'])
-                gold = example['answer']
-                rows.append(
-                    _prediction(example, checkpoint, 'cot' if chain else 'direct')
-                    | {
-                        'prediction': text,
-                        'said': answer,
-                        'log_prob': round(
-                            self._check_finite(task, example['index'], float(log_prob)), 4
-                        ),
-                        'correct': normalize_answer(answer) == normalize_answer(gold),
-                    }
-                )
+        for example, (one,) in zip(examples, written, strict=True):
+            answer = extract_answer(one.text, chain_of_thought=chain, options=example['options'])
+            self._check_finite(task, example['index'], one.log_prob)
+            rows.append(
+                _prediction(example, checkpoint, 'cot' if chain else 'direct')
+                | {
+                    'prediction': one.text,
+                    'said': answer,
+                    'log_prob': round(one.log_prob, 4),
+                    'correct': normalize_answer(answer) == normalize_answer(example['answer']),
+                }
+            )
         self._write_predictions(task.name, rows)
         golds = [row['answer'] for row in rows]
         said = [row['said'] for row in rows]
@@ -135,20 +133,18 @@ class Evaluator:
         ]
 
     def _ranked(
-        self, task: InstructionTask, ranked: InstructionTask, params: Params, checkpoint: str
+        self, task: InstructionTask, ranked: InstructionTask, checkpoint: str
     ) -> list[Score]:
         """The likeliest option (summed log-likelihood of its tokens), scored by accuracy."""
-        choices: dict[int, list[float]] = {}
-        examples_by_index: dict[int, dict[str, Any]] = {}
-        for batch, examples in self._loaders[ranked.name]:
-            scores = to_host(self._score(params, put_batch(batch, self._layout)))
-            for example, value in zip(examples, scores['log_likelihood'], strict=False):
-                examples_by_index[example['index']] = example
-                value = self._check_finite(task, example['index'], float(value))
-                choices.setdefault(example['index'], []).append(value)
-        rows = []
-        for index, values in choices.items():
-            example = examples_by_index[index]
+        examples = list(self._examples[ranked.name])
+        found = self._model.rank(
+            [example['inputs'] for example in examples],
+            [example['choices'] for example in examples],
+        )
+        rows: list[Prediction] = []
+        for example, choices in zip(examples, found, strict=True):
+            values = [choice.log_likelihood for choice in choices]
+            self._check_finite(task, example['index'], sum(values))
             said = example['options'][int(np.argmax(values))]
             rows.append(
                 _prediction(example, checkpoint, 'rank')
@@ -165,38 +161,35 @@ class Evaluator:
         )['accuracy']
         return [self._row(task, checkpoint, 'rank', 'accuracy', value, len(rows))]
 
-    def _opened(self) -> dict[str, EvalLoader]:
+    def _opened(self) -> dict[str, EvalExamples]:
         """Opens what will be read, and looks at all records before hours of work.
 
         Raises:
             UserError: names the bad records of all tasks, if there are more than are tolerated.
         """
-        loaders = {}
+        opened = {}
         for task in self._tasks:
             if 'generate' in self._config.protocols and not task.variant.rank:
-                loaders[task.name] = self._loader(task, prompts=True)
+                opened[task.name] = self._read(task)
             if 'rank' in self._config.protocols and (ranked := _rank_variant(task)):
-                loaders[ranked.name] = self._loader(ranked)
+                opened[ranked.name] = self._read(ranked)
         wrong = []
-        for loader in loaders.values():
+        for examples in opened.values():
             try:
-                loader.check()
+                examples.check()
             except UserError as error:
                 wrong.append(str(error))
         if wrong:
             raise UserError('\n'.join(wrong))
-        return loaders
+        return opened
 
-    def _loader(self, task: InstructionTask, prompts: bool = False) -> EvalLoader:
-        return EvalLoader(
+    def _read(self, task: InstructionTask) -> EvalExamples:
+        return EvalExamples(
             task.name,
-            feature_lengths=self._lengths,
-            batch_size=self._config.batch_size,
-            converter=self._converter,
-            prompts=prompts,
+            tokenizer=self._tokenizer,
+            max_input_tokens=self._lengths['inputs'],
             split=self._config.split,
             limit=self._config.max_examples,
-            vocabulary=self._tokenizer,
             on_bad_record=self._config.on_bad_record,
         )
 
@@ -204,13 +197,12 @@ class Evaluator:
         size, limit = task.size(self._config.split), self._config.max_examples
         return size if limit is None else min(size, limit)
 
-    def _check_finite(self, task: InstructionTask, index: int, value: float) -> float:
+    def _check_finite(self, task: InstructionTask, index: int, value: float) -> None:
         if not np.isfinite(value):
             raise RunError(
                 f'{task.name}: the score of record {index} is {value}, not a finite number; the scores of tasks before '
                 'it are kept. The parameters are damaged, or another dtype is needed.'
             )
-        return value
 
     def _row(
         self,

@@ -88,11 +88,13 @@ class HeldOut:
 
         `inputs_end` serves where the config says nothing; see `EvaluationConfig`.
         """
-        table = self._tasks.evaluate(params, checkpoint) if self._tasks else ScoreTable()
+        if self._config.inputs_end is not None:
+            inputs_end = self._config.inputs_end
+        table = ScoreTable()
+        if self._tasks:
+            table = self._tasks.evaluate(params, checkpoint, inputs_end=inputs_end)
         if self._runs:
-            self._text_model.params = params
-            given = self._config.inputs_end
-            self._text_model.inputs_end = inputs_end if given is None else given
+            self._text_model.params, self._text_model.inputs_end = params, inputs_end
             digest = f'{digest_of(params)}, inputs end: {self._text_model.inputs_end}'
             for run in self._runs:
                 table = table.merge(self._scored(run, checkpoint, digest))

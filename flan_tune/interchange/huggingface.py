@@ -28,6 +28,7 @@ from flan_tune.models.functional import ModelConfig
 #   sources(tensors, config, theirs, where) -> the tensor to read for each name of the table
 #   their_config(config) -> what config.json says besides TOKEN_IDS.
 FAMILIES = (huggingface_t5, huggingface_opt)
+INPUTS_END = 'inputs_end'  # Of config.json; ours.
 SAVED_DTYPES = {'float32': 'F32', 'bfloat16': 'BF16', 'float16': 'F16'}
 
 
@@ -99,6 +100,7 @@ def save_params(
     dtype: str = 'float32',
     max_shard_bytes: int = 5 * 10**9,
     token_ids: Mapping[str, int] | None = None,
+    inputs_end: bool | None = None,
 ) -> None:
     """Writes a folder that `transformers` (4 and 5) loads: safetensors and their configs.
 
@@ -111,6 +113,7 @@ def save_params(
         dtype: of the tensors: 'float32', 'bfloat16' or 'float16'.
         max_shard_bytes: where one file would be larger, there are several and an index.
         token_ids: 'eos_token_id' and 'pad_token_id' of the vocabulary, where they are not the family's own.
+        inputs_end: what `read_inputs_end` is to find; None: nothing is said.
 
     Raises:
         UserError: no such family in transformers, the folder holds a model, or `params` are not
@@ -142,7 +145,17 @@ def save_params(
         write_json(folder / 'generation_config.json', token_ids)
         # Last: a folder with a config.json is complete.
         theirs = family.their_config(config) | token_ids | {'torch_dtype': dtype}
+        if inputs_end is not None:
+            theirs[INPUTS_END] = inputs_end
         write_json(folder / CONFIG_FILE, theirs)
+
+
+def read_inputs_end(folder: str | pathlib.Path) -> bool | None:
+    """Returns whether inputs ended with an end of sequence when a model was tuned here; None for other folders.
+
+    It is a field of ours in `config.json`, which transformers keeps and does nothing with.
+    """
+    return read_json(pathlib.Path(folder).expanduser() / CONFIG_FILE).get(INPUTS_END)
 
 
 def check_can_save(folder: pathlib.Path, config: ModelConfig, dtype: str) -> ModuleType:

@@ -85,11 +85,16 @@ def holds_adapters(path: str) -> bool:
 
 
 def inputs_end_at(path: str | None) -> bool | None:
-    """Returns whether the run of ours at `path` had an end of sequence behind its inputs, for `TextModel`.
+    """Returns whether the model at `path` was tuned with an end of sequence behind its inputs, for `TextModel`.
 
-    None (as is usual for the family of the model) for other programs' checkpoints, and for no path.
+    Runs of ours say so, and folders that they were exported to. None (as is usual for the family of the model) for other
+    programs' checkpoints, and for no path.
     """
-    return find_inputs_end(path) if path and _is_ours(path) else None
+    if not path:
+        return None
+    if (root := epath.Path(path).expanduser() / CONFIG_FILE).exists():
+        return huggingface.read_inputs_end(root.parent)
+    return find_inputs_end(path) if _is_ours(path) else None
 
 
 def _base_at(path: str) -> Base | None:

@@ -1,6 +1,7 @@
 """The one number that checkpoints are compared by, before and behind the first score."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -12,12 +13,15 @@ from flan_tune.errors import UserError
 from flan_tune.evaluation.config import EvaluationConfig
 from flan_tune.evaluation.held_out import HeldOut, suite_summary
 from flan_tune.evaluation.scores import Score, ScoreTable
+from flan_tune.export import export
 from flan_tune.interchange.initial import initial_params, inputs_end_at
 from flan_tune.models.functional import FunctionalModel
 from flan_tune.models.opt import OPTConfig
 from flan_tune.partitioning.mesh import make_mesh
 from flan_tune.partitioning.rules import Layout
 from flan_tune.reporting.run_folder import RunFolder
+
+FOREIGN = pathlib.Path(__file__).parent / 'goldens' / 'lm_eval' / 'opt'
 
 
 @pytest.fixture
@@ -94,7 +98,10 @@ def test_suites_are_asked_as_training_laid_inputs_out(task, ends, tmp_path):
     tuning = ['--gin_file=runs/finetune_mini.gin', '--gin.TRAIN_STEPS=2', '--gin.WARMUP_STEPS=1']
     tuning += [f'--gin.MIXTURE_OR_TASK_NAME={task}', '--gin.train.evaluation=@EvaluationConfig()']
     assert cli.main(['train', *tuning, *ASKED, f'--gin.MODEL_DIR={run}']) == 0
-    assert inputs_end_at(str(run)) is ends
+    exported = str(tmp_path / 'exported')
+    export(model=OPT, checkpoint=str(run), output_dir=exported, vocabulary='mini')
+    assert inputs_end_at(str(run)) is inputs_end_at(exported) is ends
+    assert inputs_end_at(str(FOREIGN)) is None
     evaluation = ['--gin_file=runs/evaluate.gin', f'--gin.INITIAL_CHECKPOINT_PATH={run}']
     evaluation += ['--gin.VOCABULARY=mini', '--gin.EvaluationConfig.mixture_or_task_name=None']
     assert cli.main(['evaluate', *evaluation, *ASKED, f'--gin.MODEL_DIR={again}']) == 0
