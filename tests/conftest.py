@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import tempfile
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -22,6 +23,9 @@ import pytest
 
 jax.config.update('jax_num_cpu_devices', 4)
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
+
+# A shell's job in the background ignores SIGINT, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Programs that several tests compile are compiled once.
 _CACHE = pathlib.Path(tempfile.gettempdir()) / f'flan_tune_tests_{os.getuid()}'
